@@ -1,0 +1,313 @@
+"""The ledger's events: everything the desk did, meant or learned, in the order it happened.
+
+An event is a fact and is never changed. `Portfolio.apply` folds them; the warehouse and the
+report are projections of them. `at` is the instant by the desk's Clock (venue time in a
+rehearsal), aware UTC.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.orders import Approval, Denial, Fill, OrderIntent
+from schemas.record import Record
+from schemas.risk import Break, LatchName, TradingState
+
+
+class Event(Record):
+    """What all events share."""
+
+    at: datetime
+
+
+class SessionStarted(Event):
+    """A session process took the account; a restart of the same day starts another."""
+
+    kind: Literal["session_started"] = "session_started"
+    session_date: date
+    run_id: str
+    strategies: tuple[str, ...]
+    symbols: tuple[str, ...]
+    settings_hash: str
+    equity: Decimal  # the broker's, at start
+
+
+class SessionEnded(Event):
+    """The session's loop is over for this date."""
+
+    kind: Literal["session_ended"] = "session_ended"
+    session_date: date
+    run_id: str
+    cause: str
+
+
+class DayClosed(Event):
+    """The end-of-day reconcile of a date completed without an open break."""
+
+    kind: Literal["day_closed"] = "day_closed"
+    session_date: date
+    equity: Decimal
+    cash: Decimal
+    realized_pnl: Decimal
+    fees: Decimal
+
+
+class IntentDenied(Event):
+    """The gate said no."""
+
+    kind: Literal["intent_denied"] = "intent_denied"
+    intent: OrderIntent
+    denial: Denial
+
+
+class OrderPlanned(Event):
+    """The gate said yes; written and synced before anything goes on the wire (I1)."""
+
+    kind: Literal["order_planned"] = "order_planned"
+    intent: OrderIntent
+    approval: Approval
+
+
+class OrderAcknowledged(Event):
+    """The broker has the order."""
+
+    kind: Literal["order_acknowledged"] = "order_acknowledged"
+    client_order_id: str
+    broker_order_id: str
+
+
+class OrderRejected(Event):
+    """The broker said no, at once or later."""
+
+    kind: Literal["order_rejected"] = "order_rejected"
+    client_order_id: str
+    code: str
+    message: str
+
+
+class OrderOutcomeLost(Event):
+    """The order was sent and no definite answer came (I4)."""
+
+    kind: Literal["order_outcome_lost"] = "order_outcome_lost"
+    client_order_id: str
+    cause: str
+
+
+class OrderProbed(Event):
+    """An UNKNOWN order was asked about and the broker did not know it; it stays UNKNOWN."""
+
+    kind: Literal["order_probed"] = "order_probed"
+    client_order_id: str
+
+
+class OrderNeverArrived(Event):
+    """The session is over and the broker's complete list of its orders lacks this one: a definite no."""
+
+    kind: Literal["order_never_arrived"] = "order_never_arrived"
+    client_order_id: str
+
+
+class CancelRequested(Event):
+    """A cancel is about to be sent."""
+
+    kind: Literal["cancel_requested"] = "cancel_requested"
+    client_order_id: str
+    cause: str
+
+
+class CancelRefused(Event):
+    """The broker refused the cancel; the order is as it was."""
+
+    kind: Literal["cancel_refused"] = "cancel_refused"
+    client_order_id: str
+    message: str
+
+
+class OrderCanceled(Event):
+    """The broker says it is canceled (or replaced); fills before it count."""
+
+    kind: Literal["order_canceled"] = "order_canceled"
+    client_order_id: str
+
+
+class OrderExpired(Event):
+    """The broker says its time in force ended."""
+
+    kind: Literal["order_expired"] = "order_expired"
+    client_order_id: str
+
+
+class FillSource(StrEnum):
+    """Where a fill was learned."""
+
+    STREAM = "stream"
+    REST = "rest"
+
+
+class FillRecorded(Event):
+    """An execution; the fold ignores an execution it has."""
+
+    kind: Literal["fill_recorded"] = "fill_recorded"
+    fill: Fill
+    source: FillSource
+
+
+class PositionAdjusted(Event):
+    """The books were repaired to the broker's position; no order was sent for it."""
+
+    kind: Literal["position_adjusted"] = "position_adjusted"
+    strategy: str
+    symbol: str
+    qty_change: Decimal  # signed
+    price: Decimal
+    cause: str
+
+
+class CashAdjusted(Event):
+    """The books' cash was set right: opening balance, accepted break, deposit."""
+
+    kind: Literal["cash_adjusted"] = "cash_adjusted"
+    amount: Decimal  # signed, USD
+    cause: str
+
+
+class BreakFound(Event):
+    """Reconcile found a mismatch that no evidence explains."""
+
+    kind: Literal["break_found"] = "break_found"
+    session_date: date
+    found: Break
+
+
+class BreakResolved(Event):
+    """A break ended: it cleared by itself, or a person accepted it."""
+
+    kind: Literal["break_resolved"] = "break_resolved"
+    break_id: str
+    how: Literal["cleared", "accepted", "adjusted"]
+    by: str
+    cause: str
+
+
+class TradingStateChanged(Event):
+    """R5."""
+
+    kind: Literal["trading_state_changed"] = "trading_state_changed"
+    state: TradingState
+    cause: str
+    by: str
+
+
+class LatchSet(Event):
+    """A loss limit or the kill switch latched."""
+
+    kind: Literal["latch_set"] = "latch_set"
+    name: LatchName
+    number: Decimal
+    limit: Decimal
+    cause: str
+
+
+class LatchReleased(Event):
+    """A person released a latch."""
+
+    kind: Literal["latch_released"] = "latch_released"
+    name: LatchName
+    by: str
+    cause: str
+
+
+class KillVerified(Event):
+    """The broker itself says: no open orders and no positions (I14)."""
+
+    kind: Literal["kill_verified"] = "kill_verified"
+    orders_canceled: int
+    positions_closed: int
+
+
+class Mark(Record):
+    """A price a position was valued at."""
+
+    symbol: str
+    price: Decimal
+
+
+class MinuteClosed(Event):
+    """A minute's work is done: the equity curve, and the marks it stands on (held symbols only)."""
+
+    kind: Literal["minute_closed"] = "minute_closed"
+    session_date: date
+    bar_ts: datetime
+    equity: Decimal
+    cash: Decimal
+    realized_pnl: Decimal  # since the session's start, before fees
+    unrealized_pnl: Decimal
+    fees: Decimal  # since the session's start
+    gross: Decimal
+    net: Decimal
+    marks: tuple[Mark, ...]
+
+
+class Channel(StrEnum):
+    """The seven Discord channels (O1)."""
+
+    PAPER_TRADES = "paper_trades"
+    LIVE_TRADES = "live_trades"
+    ECONOMIC_CALENDAR = "economic_calendar"
+    SCANNER = "scanner"
+    HEARTBEAT = "heartbeat"
+    BACKTESTS = "backtests"
+    SYSTEM_ALERTS = "system_alerts"
+
+
+class NoticeQueued(Event):
+    """A message to people, durable before anybody tries to send it."""
+
+    kind: Literal["notice_queued"] = "notice_queued"
+    notice_id: str
+    channel: Channel
+    text: str
+
+
+class NoticeDelivered(Event):
+    """The message reached its channel, or its channel has no webhook and the log has it."""
+
+    kind: Literal["notice_delivered"] = "notice_delivered"
+    notice_id: str
+    via: Literal["discord", "log"]
+
+
+AnyEvent = Annotated[
+    SessionStarted
+    | SessionEnded
+    | DayClosed
+    | IntentDenied
+    | OrderPlanned
+    | OrderAcknowledged
+    | OrderRejected
+    | OrderOutcomeLost
+    | OrderProbed
+    | OrderNeverArrived
+    | CancelRequested
+    | CancelRefused
+    | OrderCanceled
+    | OrderExpired
+    | FillRecorded
+    | PositionAdjusted
+    | CashAdjusted
+    | BreakFound
+    | BreakResolved
+    | TradingStateChanged
+    | LatchSet
+    | LatchReleased
+    | KillVerified
+    | MinuteClosed
+    | NoticeQueued
+    | NoticeDelivered,
+    Field(discriminator="kind"),
+]
+
+EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -1,0 +1,133 @@
+"""Settings: `desk.yaml` for what may be read by anyone, `.env` for secrets, one checked record.
+
+Order, strongest first: arguments, environment (`DESK_RISK__DAILY_LOSS_USD=500`), `.env`,
+`desk.yaml`, the defaults below. `tasks/resources.py` is the only place that reads them.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from schemas.events import Channel
+from schemas.risk import RiskLimits
+
+SYMBOL = r"^[A-Z]{1,5}(\.[A-Z]{1,2})?$"
+Symbol = Annotated[str, Field(pattern=SYMBOL)]
+
+
+class Section(BaseModel):
+    """A part of desk.yaml: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mode(StrEnum):
+    """Which Alpaca account: paper money or real money."""
+
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class AccountSettings(Section):
+    """Whose money, and the two switches that make it real."""
+
+    name: str = Field(
+        "paper", pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="Name of the account in ledger and lease."
+    )
+    mode: Mode = Field(Mode.PAPER, description="paper or live.")
+    live_confirmed: bool = Field(False, description="The second switch: live mode does not start without it.")
+
+
+class ClockKind(StrEnum):
+    """Whose time: this machine's, checked against the broker's, or the simulated venue's."""
+
+    SYSTEM = "system"
+    VENUE = "venue"
+
+
+class BrokerSettings(Section):
+    """Where the broker is; empty URLs mean Alpaca's own for the account's mode."""
+
+    trading_url: str | None = Field(None, description="Base URL without /v2, no trailing slash.")
+    data_url: str | None = Field(None, description="Base URL of market data without /v2.")
+    stream_url: str | None = Field(None, description="Full ws URL of the user stream.")
+    feed: str = Field(
+        "iex", pattern="^(iex|sip)$", description="Market data feed; never mixed in one series."
+    )
+    clock: ClockKind = Field(ClockKind.SYSTEM, description="system, or venue for the simulated exchange.")
+    connect_timeout_s: float = Field(3.0, gt=0, le=60)
+    read_timeout_s: float = Field(10.0, gt=0, le=120)
+    read_attempts: int = Field(3, ge=1, le=10, description="Tries of a read; writes are tried once.")
+
+
+class StrategySettings(Section):
+    """One strategy to run."""
+
+    name: str = Field(description="A registered strategy: `desk doctor` lists them.")
+    symbols: tuple[Symbol, ...] | None = Field(None, description="Default: the desk's symbols.")
+    allocation_frac: Decimal = Field(
+        Decimal("0.25"), gt=0, le=1, description="Share of equity this strategy may use."
+    )
+    params: dict[str, float | int | str | bool] = Field(default_factory=dict)
+
+
+class SessionSettings(Section):
+    """The day's rhythm."""
+
+    bar_delay_s: float = Field(
+        2.0, ge=0, le=50, description="Wait after a minute ends; bars are final about 1 s after."
+    )
+    settle_every_s: float = Field(
+        10.0, ge=1, le=60, description="How often fills are settled between minutes."
+    )
+    entry_ttl_minutes: int = Field(3, ge=1, le=60, description="An entry not filled by then is canceled.")
+    entry_offset_bps: float = Field(
+        5.0, ge=0, le=100, description="Entries are limit orders this far through the last price."
+    )
+    no_entry_minutes: int = Field(15, ge=1, le=120, description="No entries this long before the close.")
+    close_out_minutes: int = Field(
+        5, ge=1, le=60, description="Positions are closed this long before the close."
+    )
+    close_out: bool = Field(True, description="False holds positions overnight.")
+    slots: int = Field(
+        4, ge=1, le=100, description="A strategy's allocation is divided into this many positions."
+    )
+
+
+class DataSettings(Section):
+    """What a live check calls wrong."""
+
+    jump_frac: Decimal = Field(
+        Decimal("0.10"), gt=0, le=1, description="A minute's prices may differ this much from the last."
+    )
+    stale_after_s: int = Field(180, ge=60, description="A feed whose newest bar ended longer ago is stale.")
+
+
+class Secrets(Section):
+    """From `.env` or the environment; never logged."""
+
+    api_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    webhooks: dict[Channel, SecretStr] = Field(default_factory=dict)
+
+
+class Settings(Section):
+    """Everything a desk is configured by."""
+
+    account: AccountSettings = AccountSettings()
+    broker: BrokerSettings = BrokerSettings()
+    symbols: tuple[Symbol, ...] = Field(("SPY", "QQQ"), min_length=1, max_length=500)
+    strategies: tuple[StrategySettings, ...] = Field(
+        (StrategySettings(name="vwap_mean_reversion"),), min_length=1
+    )
+    risk: RiskLimits = RiskLimits()
+    session: SessionSettings = SessionSettings()
+    data: DataSettings = DataSettings()
+    store: Path = Field(
+        Path("data/store"), description="Where ledger, warehouse, spool, logs and reports live."
+    )
+    ledger_url: str | None = Field(None, description="SQLAlchemy URL; default a SQLite file in the store.")
+    secrets: Secrets = Secrets()
