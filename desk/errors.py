@@ -56,6 +56,10 @@ class BrokerUnavailable(BrokerError):
     """A read failed after its bounded retries."""
 
 
+class NotReady(DeskError):
+    """Start-up found something that forbids trading: clock skew, calendars that differ, a blocked account."""
+
+
 class DataError(DeskError):
     """Bars are missing or unusable."""
 

@@ -42,6 +42,18 @@ class SessionEnded(Event):
     session_date: date
     run_id: str
     cause: str
+    state_seq: int  # the running process's state after this seq ...
+    state_hash: str  # ... had this hash: replay must give it again (I8)
+
+
+class AccountOpened(Event):
+    """The ledger's first word on an account: the broker's cash is the opening balance.
+
+    Executions before it are part of the balance and never looked at again.
+    """
+
+    kind: Literal["account_opened"] = "account_opened"
+    cash: Decimal
 
 
 class DayClosed(Event):
@@ -281,7 +293,8 @@ class NoticeDelivered(Event):
 
 
 AnyEvent = Annotated[
-    SessionStarted
+    AccountOpened
+    | SessionStarted
     | SessionEnded
     | DayClosed
     | IntentDenied

@@ -41,7 +41,8 @@ class BreakKind(StrEnum):
     CASH = "cash"
     FOREIGN_ORDER = "foreign_order"  # the broker has an open order that is not ours
     SHADOW_ORDER = "shadow_order"  # we hold an order working that the broker does not know
-    FOREIGN_FILL = "foreign_fill"  # an execution of an order that is not ours
+    FOREIGN_FILL = "foreign_fill"  # executions in a symbol, of orders that are not ours
+    OVERFILL = "overfill"  # an order of ours has more executed than it asked for
 
 
 class Break(Record):

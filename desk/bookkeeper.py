@@ -1,0 +1,105 @@
+"""Bringing the books level with the broker's: apply `reconcile` until nothing is left to repair.
+
+Used at start-up (small breaks are adjusted, a large one halts), at the end of the day (none is
+adjusted, a person decides) and by the kill switch (everything is adjusted, because flat at the
+broker is the goal).
+"""
+
+import logging
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from desk.desk import Desk
+from desk.hours import session_hours
+from desk.reconciler import Reconciliation, reconcile
+from desk.settler import booking_date, snapshot
+from schemas.events import BreakFound, BreakResolved
+from schemas.risk import Break
+
+log = logging.getLogger(__name__)
+
+# Each round books one kind of news: fills, then statuses, then adjustments. Ten rounds is a fault.
+ROUNDS_MAX = 10
+# The broker's positions may lag its fills by seconds; a break must be seen this often to be believed.
+LOOKS = 3
+LOOK_AGAIN = timedelta(seconds=2)
+BEFORE_OPEN = timedelta(hours=12)
+
+
+def books_since(desk: Desk) -> datetime:
+    """Give the instant from which orders and executions are compared.
+
+    That is half a day before the open of the last session this ledger knows, never before the account
+    was opened in it: what is older was closed by an earlier reconcile or is part of the balance.
+    """
+    portfolio = desk.portfolio
+    day = portfolio.session_date if portfolio.session_date is not None else booking_date(desk.now())
+    hours = session_hours(day)
+    since = (hours.opens_at if hours is not None else desk.now()) - BEFORE_OPEN
+    working = [order.planned_at for order in portfolio.working_orders()]
+    since = min([since, *working])
+    return since if portfolio.opened_at is None else max(since, portfolio.opened_at)
+
+
+def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, ...]:
+    """Record repairs and breaks until our books equal the broker's but for the breaks given back.
+
+    Args:
+        desk: the desk; its journal must hold the lease.
+        adjust_max_usd: breaks up to this are adjusted in the books at once; None adjusts nothing.
+
+    Raises:
+        BrokerUnavailable: the broker's books could not be read.
+    """
+    for _ in range(LOOKS):
+        found = _settle_books(desk)
+        if not found.breaks:
+            break
+        desk.clock.sleep_until(desk.now() + LOOK_AGAIN)
+    _record_breaks(desk, found.breaks)
+    small = [b for b in found.breaks if adjust_max_usd is not None and b.notional_usd <= adjust_max_usd]
+    for item in small:
+        log.warning("break adjusted in the books", extra={"break_id": item.break_id, "detail": item.detail})
+        desk.journal.record(
+            BreakResolved(at=desk.now(), break_id=item.break_id, how="adjusted", by="desk", cause=item.detail)
+        )
+    if not small:
+        return found.breaks
+    remaining = _settle_books(desk).breaks
+    _record_breaks(desk, remaining)
+    return remaining
+
+
+def _settle_books(desk: Desk) -> Reconciliation:
+    """Repair until settled and give the final comparison."""
+    for _ in range(ROUNDS_MAX):
+        result = reconcile(
+            desk.portfolio,
+            snapshot(desk, since=books_since(desk)),
+            limits=desk.settings.risk,
+            session_date_at=booking_date,
+            now=desk.now(),
+            first_seen=desk.portfolio.opened_at is None,
+        )
+        if result.settled:
+            return result
+        for event in result.repairs:
+            desk.journal.record(event)
+    raise AssertionError(f"reconcile did not settle in {ROUNDS_MAX} rounds: {result.repairs[:3]}")
+
+
+def _record_breaks(desk: Desk, breaks: tuple[Break, ...]) -> None:
+    """Record new breaks, and that earlier ones cleared."""
+    portfolio = desk.portfolio
+    current = {item.break_id for item in breaks}
+    for break_id in [b for b in portfolio.breaks if b not in current]:
+        desk.journal.record(
+            BreakResolved(
+                at=desk.now(), break_id=break_id, how="cleared", by="desk", cause="the books are equal again"
+            )
+        )
+    day = portfolio.session_date if portfolio.session_date is not None else booking_date(desk.now())
+    for item in breaks:
+        if item.break_id not in portfolio.breaks:
+            log.error("break found", extra={"break_id": item.break_id, "detail": item.detail})
+            desk.journal.record(BreakFound(at=desk.now(), session_date=day, found=item))

@@ -1,0 +1,106 @@
+"""End of day (O3): prove that our books equal the broker's, or name what differs.
+
+Entries stop, orders still working are canceled and waited for, the books are compared, and the day is
+recorded as closed. No break is adjusted here: a person accepts it (or undoes it at the broker), and
+the close is run again. It may be run for any past date, as often as wanted: `DayClosed` is recorded
+once, and a rerun changes nothing that is right.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from desk.bookkeeper import level_books
+from desk.desk import Desk
+from desk.dispatcher import cancel
+from desk.errors import NotReady, OpenBreaks
+from desk.hours import session_hours
+from desk.settler import end_never_arrived, lose_pending, settle
+from schemas.events import DayClosed
+from schemas.orders import TimeInForce
+
+# Cancels at Alpaca take effect within seconds; after this the rest is a matter for reconcile.
+CANCEL_WAIT = timedelta(seconds=60)
+POLL = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class DayResult:
+    """The closed day in numbers, USD."""
+
+    session_date: date
+    equity: Decimal  # at the last minute of the session, else the broker's now
+    cash: Decimal  # ours, fees owed deducted
+    realized_pnl: Decimal  # before fees
+    fees: Decimal
+    already_closed: bool
+
+
+def close_day(desk: Desk, session_date: date) -> DayResult:
+    """Close a session's books.
+
+    Raises:
+        NotReady: the date has no session, or it has not closed yet.
+        OpenBreaks: the books differ; each break is recorded and named.
+        BrokerUnavailable: the broker could not be read.
+    """
+    hours = session_hours(session_date)
+    if hours is None:
+        raise NotReady(f"{session_date} is not a trading day")
+    if desk.now() < hours.closes_at:
+        raise NotReady(
+            f"the session of {session_date} closes at {hours.closes_at:%H:%M} UTC; it is still open"
+        )
+    desk.journal.catch_up()
+    lose_pending(desk)
+    settle(desk)
+    _end_working_orders(desk)
+    end_never_arrived(desk, closed_at=hours.closes_at)
+    breaks = level_books(desk, adjust_max_usd=None)
+    if breaks:
+        named = "; ".join(f"{item.break_id} ({item.detail})" for item in breaks)
+        raise OpenBreaks(f"{session_date}: {len(breaks)} open breaks: {named}", [b.break_id for b in breaks])
+    return _closed(desk, session_date)
+
+
+def _end_working_orders(desk: Desk) -> None:
+    """Cancel what outlived the session and wait, boundedly, until it has ended; a GTC order may live on."""
+    deadline = desk.now() + CANCEL_WAIT
+    asked: set[str] = set()
+    while desk.now() < deadline:
+        live = [o for o in desk.portfolio.working_orders() if o.intent.time_in_force is not TimeInForce.GTC]
+        if not live:
+            return
+        for order in live:
+            if order.intent.client_order_id not in asked:
+                asked.add(order.intent.client_order_id)
+                cancel(desk, order, cause="end of day")
+        desk.clock.sleep_until(desk.now() + POLL)
+        settle(desk)
+
+
+def _closed(desk: Desk, session_date: date) -> DayResult:
+    already = session_date in desk.portfolio.closed_days
+    books = desk.journal.at_end_of(session_date)
+    marked = books.minute is not None and books.minute.session_date == session_date
+    equity = books.minute.equity if marked and books.minute is not None else desk.broker.account().equity
+    result = DayResult(
+        session_date=session_date,
+        equity=equity,
+        cash=books.cash,
+        realized_pnl=books.realized_pnl(),
+        fees=books.fees(),
+        already_closed=already,
+    )
+    if not already:
+        desk.journal.record(
+            DayClosed(
+                at=desk.now(),
+                session_date=session_date,
+                equity=result.equity,
+                cash=result.cash,
+                realized_pnl=result.realized_pnl,
+                fees=result.fees,
+            )
+        )
+    return result

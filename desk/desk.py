@@ -1,0 +1,32 @@
+"""A desk: its settings, its ports and its journal, composed once and handed to every role."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from desk.journal import Journal
+from desk.portfolio import Portfolio
+from desk.ports import Broker, Clock, MarketData, Recorder, StrategyRunner, TradeUpdates
+from schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a desk is made of. `updates` is None where REST alone is used (reconcile, close-day)."""
+
+    settings: Settings
+    clock: Clock
+    broker: Broker
+    market: MarketData
+    updates: TradeUpdates | None
+    journal: Journal
+    recorder: Recorder
+    strategies: tuple[StrategyRunner, ...]
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """Give the books."""
+        return self.journal.portfolio
+
+    def now(self) -> datetime:
+        """Give the instant by the desk's clock."""
+        return self.clock.now()

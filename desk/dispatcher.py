@@ -1,0 +1,62 @@
+"""Sending: the only place that writes to the broker.
+
+An order is in the ledger before `submit` is called (I1). The call is made once. A refusal is a
+definite no; anything else that is not an answer makes the order UNKNOWN (I4), and the settler asks.
+The one write that is repeated is an unanswered *exit*, under the same client order id, after the
+broker said that it does not know it: the broker takes an id once, so that cannot double it (I2).
+"""
+
+import logging
+
+from desk.desk import Desk
+from desk.errors import NotFound, OutcomeUnknown, Rejected
+from desk.portfolio import Order
+from desk.tracker import status_events
+from schemas.events import (
+    CancelRefused,
+    CancelRequested,
+    OrderOutcomeLost,
+    OrderRejected,
+)
+from schemas.orders import OrderIntent, OrderState
+
+log = logging.getLogger(__name__)
+
+
+def submit(desk: Desk, intent: OrderIntent) -> OrderState:
+    """Send a planned order once, record the answer, and give the order's state."""
+    client_order_id = intent.client_order_id
+    facts = {"client_order_id": client_order_id, "correlation_id": intent.correlation_id}
+    try:
+        stated = desk.broker.submit(intent)
+    except Rejected as refusal:
+        log.warning("order rejected", extra={**facts, "code": refusal.code, "message_text": str(refusal)})
+        desk.journal.record(
+            OrderRejected(
+                at=desk.now(), client_order_id=client_order_id, code=refusal.code, message=str(refusal)
+            )
+        )
+    except OutcomeUnknown as lost:
+        log.warning("order outcome unknown", extra={**facts, "cause": str(lost)})
+        desk.journal.record(OrderOutcomeLost(at=desk.now(), client_order_id=client_order_id, cause=str(lost)))
+    else:
+        for event in status_events(desk.portfolio, stated, now=desk.now()):
+            desk.journal.record(event)
+        log.info("order sent", extra={**facts, "broker_order_id": stated.broker_order_id})
+    return desk.portfolio.orders[client_order_id].state
+
+
+def cancel(desk: Desk, order: Order, *, cause: str) -> None:
+    """Ask for a cancel of a working order the broker knows; whether it canceled is learned later."""
+    if order.broker_order_id is None or order.state.is_terminal:
+        return
+    client_order_id = order.intent.client_order_id
+    desk.journal.record(CancelRequested(at=desk.now(), client_order_id=client_order_id, cause=cause))
+    try:
+        desk.broker.cancel(order.broker_order_id)
+    except (Rejected, NotFound) as refusal:
+        desk.journal.record(
+            CancelRefused(at=desk.now(), client_order_id=client_order_id, message=str(refusal))
+        )
+    except OutcomeUnknown as lost:
+        log.warning("cancel outcome unknown", extra={"client_order_id": client_order_id, "cause": str(lost)})

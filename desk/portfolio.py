@@ -1,0 +1,431 @@
+"""What the desk knows, as a fold of its events.
+
+`Portfolio.apply` is the only way state changes: the running session applies what it appended, a
+restart replays the ledger through the same function, and `state_hash` proves both equal (I8).
+
+Rules. An execution counts once, under its execution id or, should a source name it otherwise, under
+(order, cumulative quantity) (I3). Positions are kept per strategy and symbol; the broker knows only
+their sum. Executions of orders that are not ours are booked to the strategy EXTERNAL, and only after
+`reconcile` said so. A session's counters restart with a new session date, never with a new process,
+so a restart resets no loss (F6). Latches end by `LatchReleased` alone (I7).
+
+Left out: prices. Marks are remembered from `MinuteClosed` for display; decisions get fresh ones.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from desk.errors import IllegalTransition
+from desk.lifecycle import OrderEvent, transition
+from desk.positions import ZERO, Position
+from schemas import events as ev
+from schemas.orders import Fill, OrderIntent, OrderState, Purpose
+from schemas.risk import Break, Latch, LatchName, TradingState
+
+EXTERNAL = "external"  # the sub-ledger of what a person traded at the broker by hand
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of ours: what was meant, and what became of it."""
+
+    intent: OrderIntent
+    state: OrderState
+    planned_at: datetime
+    changed_at: datetime
+    broker_order_id: str | None = None
+    filled_qty: Decimal = ZERO
+    filled_notional: Decimal = ZERO  # sum of qty x price, USD
+    cancel_requested_at: datetime | None = None
+    probes: int = 0
+    message: str = ""  # the broker's words on a refusal, the cause of a lost answer
+
+    @property
+    def remaining_qty(self) -> Decimal:
+        """Give the quantity that may still execute: zero once ended."""
+        return ZERO if self.state.is_terminal else self.intent.qty - self.filled_qty
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether it may still execute as far as we know."""
+        return not self.state.is_terminal
+
+
+@dataclass(slots=True)
+class Portfolio:
+    """The fold. Mutated by `apply` alone."""
+
+    opened_at: datetime | None = None  # None: an empty ledger, nothing known of the account
+    cash: Decimal = ZERO
+    orders: dict[str, Order] = field(default_factory=dict)
+    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    executions: set[str] = field(default_factory=set)
+    cumulative: set[tuple[str, Decimal]] = field(default_factory=set)
+    trading_state: TradingState = TradingState.ACTIVE
+    latches: dict[LatchName, Latch] = field(default_factory=dict)
+    breaks: dict[str, Break] = field(default_factory=dict)  # open ones
+    accepted_breaks: set[str] = field(default_factory=set)  # a person said: book it
+    session_date: date | None = None
+    session_open: bool = False
+    equity_start: Decimal = ZERO  # the broker's, when the session date began
+    orders_today: int = 0
+    denied_today: int = 0
+    fills_today: int = 0
+    closed_days: set[date] = field(default_factory=set)
+    minute: ev.MinuteClosed | None = None
+    pending_notices: dict[str, ev.NoticeQueued] = field(default_factory=dict)
+
+    # ---- the fold -------------------------------------------------------------------------
+
+    def check(self, event: ev.AnyEvent) -> None:
+        """Raise `IllegalTransition` if the event cannot be applied; nothing changes."""
+        step = _ORDER_STEPS.get(type(event))
+        if step is not None:
+            client_order_id: str = event.client_order_id  # type: ignore[union-attr]  # all order steps carry it
+            self._moved(client_order_id, step)
+        elif isinstance(event, ev.FillRecorded) and not self.has_execution(event.fill):
+            self._filled(event.fill)
+        elif isinstance(event, ev.OrderPlanned) and event.intent.client_order_id in self.orders:
+            raise IllegalTransition(f"order {event.intent.client_order_id} is already planned")
+
+    def apply(self, event: ev.AnyEvent) -> None:
+        """Fold one event.
+
+        Raises:
+            IllegalTransition: the event cannot follow the order's state; nothing changed.
+        """
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+
+    def _order(self, client_order_id: str) -> Order:
+        order = self.orders.get(client_order_id)
+        if order is None:
+            raise IllegalTransition(f"order {client_order_id} was never planned")
+        return order
+
+    def _moved(self, client_order_id: str, step: OrderEvent) -> Order:
+        order = self._order(client_order_id)
+        try:
+            return replace(order, state=transition(order.state, step))
+        except IllegalTransition as error:
+            raise IllegalTransition(f"order {client_order_id}: {error}") from error
+
+    def _filled(self, fill: Fill) -> Order | None:
+        """Give the order after the fill; None for an execution booked to EXTERNAL."""
+        if fill.strategy == EXTERNAL and fill.client_order_id not in self.orders:
+            return None
+        order = self._order(fill.client_order_id)
+        filled = order.filled_qty + fill.qty
+        # More than was asked for is booked too, because the money moved; reconcile makes it a break.
+        step = OrderEvent.FILL if filled >= order.intent.qty else OrderEvent.PARTIAL_FILL
+        moved = self._moved(fill.client_order_id, step)
+        return replace(
+            moved,
+            filled_qty=filled,
+            filled_notional=order.filled_notional + fill.qty * fill.price,
+            broker_order_id=order.broker_order_id or fill.broker_order_id,
+        )
+
+    # ---- questions ------------------------------------------------------------------------
+
+    def has_execution(self, fill: Fill) -> bool:
+        """Tell whether this execution is booked, under either of its names."""
+        if fill.execution_id in self.executions:
+            return True
+        return fill.cum_qty is not None and (fill.broker_order_id, fill.cum_qty) in self.cumulative
+
+    def working_orders(self) -> tuple[Order, ...]:
+        """Give orders that may still execute, oldest first."""
+        return tuple(order for order in self.orders.values() if order.is_working)
+
+    def order_by_broker_id(self, broker_order_id: str) -> Order | None:
+        """Give our order with the broker's id, if any."""
+        for order in reversed(self.orders.values()):
+            if order.broker_order_id == broker_order_id:
+                return order
+        return None
+
+    def position(self, symbol: str) -> Decimal:
+        """Give the signed quantity of all strategies in a symbol."""
+        return sum((p.qty for (_, name), p in self.positions.items() if name == symbol), ZERO)
+
+    def holdings(self) -> dict[tuple[str, str], Position]:
+        """Give the positions that are not flat, by (strategy, symbol)."""
+        return {key: position for key, position in self.positions.items() if position.qty != 0}
+
+    def held_symbols(self) -> tuple[str, ...]:
+        """Give the symbols with a position, sorted."""
+        return tuple(sorted({symbol for _, symbol in self.holdings()}))
+
+    def realized_pnl(self) -> Decimal:
+        """Give the session's realized P&L before fees, USD."""
+        return sum((p.realized_pnl for p in self.positions.values()), ZERO)
+
+    def fees(self) -> Decimal:
+        """Give the session's fees, USD, positive."""
+        return sum((p.fees for p in self.positions.values()), ZERO)
+
+    def state_hash(self) -> str:
+        """Give the SHA-256 of the canonical state; equal states have equal hashes, whatever their past."""
+        state = {name: _canonical(getattr(self, name)) for name in _HASHED}
+        return hashlib.sha256(json.dumps(state, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+_HASHED = (
+    "opened_at",
+    "cash",
+    "orders",
+    "positions",
+    "executions",
+    "cumulative",
+    "trading_state",
+    "latches",
+    "breaks",
+    "accepted_breaks",
+    "session_date",
+    "session_open",
+    "equity_start",
+    "orders_today",
+    "denied_today",
+    "fills_today",
+    "closed_days",
+    "minute",
+    "pending_notices",
+)
+
+
+def replay(events: Iterable[ev.AnyEvent]) -> Portfolio:
+    """Fold events from empty.
+
+    Raises:
+        IllegalTransition: the events are not a ledger this desk wrote.
+    """
+    portfolio = Portfolio()
+    for event in events:
+        portfolio.apply(event)
+    return portfolio
+
+
+def _canonical(value: Any) -> Any:
+    """Give plain JSON values with one spelling per value: sorted sets, normal Decimals, UTC instants."""
+    match value:
+        case Decimal():
+            normal = value.normalize()
+            return format(normal if normal != 0 else ZERO, "f")
+        case Enum():
+            return value.value
+        case datetime() | date():
+            return value.isoformat()
+        case dict():
+            return {_key(key): _canonical(item) for key, item in value.items()}
+        case set() | frozenset():
+            return sorted(_key(item) for item in value)
+        case list() | tuple():
+            return [_canonical(item) for item in value]
+        case Order() | Position():
+            return {name: _canonical(getattr(value, name)) for name in value.__dataclass_fields__}
+        case None | str() | bool() | int():
+            return value
+        case _:
+            return _canonical(value.model_dump())
+
+
+def _key(value: Any) -> str:
+    plain = _canonical(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+# ---- handlers: one per event that changes state ------------------------------------------------
+
+
+def _account_opened(p: Portfolio, e: ev.AccountOpened) -> None:
+    p.opened_at = e.at
+    p.cash = e.cash
+
+
+def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
+    p.session_open = True
+    if p.session_date == e.session_date:
+        return  # a restart of the same day resets nothing (F6)
+    p.session_date = e.session_date
+    p.equity_start = e.equity
+    p.orders_today = p.denied_today = p.fills_today = 0
+    p.minute = None
+    p.positions = {
+        key: position.begin_session() for key, position in p.positions.items() if position.qty != 0
+    }
+
+
+def _session_ended(p: Portfolio, _: ev.SessionEnded) -> None:
+    p.session_open = False
+
+
+def _day_closed(p: Portfolio, e: ev.DayClosed) -> None:
+    p.closed_days.add(e.session_date)
+
+
+def _intent_denied(p: Portfolio, _: ev.IntentDenied) -> None:
+    p.denied_today += 1
+
+
+def _order_planned(p: Portfolio, e: ev.OrderPlanned) -> None:
+    p.check(e)
+    p.orders[e.intent.client_order_id] = Order(
+        intent=e.intent, state=OrderState.PENDING, planned_at=e.at, changed_at=e.at
+    )
+    p.orders_today += 1
+
+
+def _order_acknowledged(p: Portfolio, e: ev.OrderAcknowledged) -> None:
+    order = p._moved(e.client_order_id, OrderEvent.ACKNOWLEDGED)
+    p.orders[e.client_order_id] = replace(order, broker_order_id=e.broker_order_id, changed_at=e.at)
+
+
+def _order_stepped(p: Portfolio, e: Any) -> None:
+    order = p._moved(e.client_order_id, _ORDER_STEPS[type(e)])
+    p.orders[e.client_order_id] = replace(order, changed_at=e.at)
+
+
+def _order_rejected(p: Portfolio, e: ev.OrderRejected) -> None:
+    order = p._moved(e.client_order_id, OrderEvent.REJECTED)
+    p.orders[e.client_order_id] = replace(order, message=f"{e.code} {e.message}".strip(), changed_at=e.at)
+
+
+def _order_outcome_lost(p: Portfolio, e: ev.OrderOutcomeLost) -> None:
+    order = p._moved(e.client_order_id, OrderEvent.OUTCOME_LOST)
+    p.orders[e.client_order_id] = replace(order, message=e.cause, changed_at=e.at)
+
+
+def _order_probed(p: Portfolio, e: ev.OrderProbed) -> None:
+    order = p._moved(e.client_order_id, OrderEvent.PROBED)
+    p.orders[e.client_order_id] = replace(order, probes=order.probes + 1, changed_at=e.at)
+
+
+def _cancel_requested(p: Portfolio, e: ev.CancelRequested) -> None:
+    order = p._moved(e.client_order_id, OrderEvent.CANCEL_REQUESTED)
+    p.orders[e.client_order_id] = replace(order, cancel_requested_at=e.at, changed_at=e.at)
+
+
+def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
+    fill = e.fill
+    if p.has_execution(fill):
+        return
+    order = p._filled(fill)
+    if order is not None:
+        p.orders[fill.client_order_id] = replace(order, changed_at=e.at)
+    p.executions.add(fill.execution_id)
+    if fill.cum_qty is not None:
+        p.cumulative.add((fill.broker_order_id, fill.cum_qty))
+    key = (fill.strategy, fill.symbol)
+    signed = fill.qty * fill.side.sign
+    p.positions[key] = p.positions.get(key, Position()).after(
+        signed_qty=signed, price=fill.price, fee=fill.fee
+    )
+    p.cash -= signed * fill.price + fill.fee
+    p.fills_today += 1
+
+
+def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:
+    key = (e.strategy, e.symbol)
+    p.positions[key] = p.positions.get(key, Position()).after(
+        signed_qty=e.qty_change, price=e.price, fee=ZERO
+    )
+
+
+def _cash_adjusted(p: Portfolio, e: ev.CashAdjusted) -> None:
+    p.cash += e.amount
+
+
+def _break_found(p: Portfolio, e: ev.BreakFound) -> None:
+    p.breaks[e.found.break_id] = e.found
+
+
+def _break_resolved(p: Portfolio, e: ev.BreakResolved) -> None:
+    p.breaks.pop(e.break_id, None)
+    if e.how == "cleared":
+        p.accepted_breaks.discard(e.break_id)
+    else:
+        p.accepted_breaks.add(e.break_id)
+
+
+def _trading_state_changed(p: Portfolio, e: ev.TradingStateChanged) -> None:
+    p.trading_state = e.state
+
+
+def _latch_set(p: Portfolio, e: ev.LatchSet) -> None:
+    p.latches[e.name] = Latch(name=e.name, number=e.number, limit=e.limit, cause=e.cause, set_at=e.at)
+
+
+def _latch_released(p: Portfolio, e: ev.LatchReleased) -> None:
+    p.latches.pop(e.name, None)
+
+
+def _minute_closed(p: Portfolio, e: ev.MinuteClosed) -> None:
+    p.minute = e
+
+
+def _notice_queued(p: Portfolio, e: ev.NoticeQueued) -> None:
+    p.pending_notices[e.notice_id] = e
+
+
+def _notice_delivered(p: Portfolio, e: ev.NoticeDelivered) -> None:
+    p.pending_notices.pop(e.notice_id, None)
+
+
+_ORDER_STEPS: dict[type, OrderEvent] = {
+    ev.OrderAcknowledged: OrderEvent.ACKNOWLEDGED,
+    ev.OrderRejected: OrderEvent.REJECTED,
+    ev.OrderOutcomeLost: OrderEvent.OUTCOME_LOST,
+    ev.OrderProbed: OrderEvent.PROBED,
+    ev.OrderNeverArrived: OrderEvent.NEVER_ARRIVED,
+    ev.CancelRequested: OrderEvent.CANCEL_REQUESTED,
+    ev.CancelRefused: OrderEvent.CANCEL_REFUSED,
+    ev.OrderCanceled: OrderEvent.CANCELED,
+    ev.OrderExpired: OrderEvent.EXPIRED,
+}
+
+_HANDLERS: dict[type, Callable[[Portfolio, Any], None]] = {
+    ev.AccountOpened: _account_opened,
+    ev.SessionStarted: _session_started,
+    ev.SessionEnded: _session_ended,
+    ev.DayClosed: _day_closed,
+    ev.IntentDenied: _intent_denied,
+    ev.OrderPlanned: _order_planned,
+    ev.OrderAcknowledged: _order_acknowledged,
+    ev.OrderRejected: _order_rejected,
+    ev.OrderOutcomeLost: _order_outcome_lost,
+    ev.OrderProbed: _order_probed,
+    ev.OrderNeverArrived: _order_stepped,
+    ev.CancelRequested: _cancel_requested,
+    ev.CancelRefused: _order_stepped,
+    ev.OrderCanceled: _order_stepped,
+    ev.OrderExpired: _order_stepped,
+    ev.FillRecorded: _fill_recorded,
+    ev.PositionAdjusted: _position_adjusted,
+    ev.CashAdjusted: _cash_adjusted,
+    ev.BreakFound: _break_found,
+    ev.BreakResolved: _break_resolved,
+    ev.TradingStateChanged: _trading_state_changed,
+    ev.LatchSet: _latch_set,
+    ev.LatchReleased: _latch_released,
+    ev.MinuteClosed: _minute_closed,
+    ev.NoticeQueued: _notice_queued,
+    ev.NoticeDelivered: _notice_delivered,
+}
+
+
+def working_exits(portfolio: Portfolio, *, strategy: str, symbol: str) -> tuple[Order, ...]:
+    """Give the exits of a strategy in a symbol that may still execute."""
+    return tuple(
+        order
+        for order in portfolio.working_orders()
+        if order.intent.purpose is Purpose.EXIT
+        and (order.intent.strategy, order.intent.symbol) == (strategy, symbol)
+    )

@@ -1,0 +1,342 @@
+"""Compare our books with the broker's: repairs where evidence explains, breaks where nothing does.
+
+Theory of operation. `reconcile` is pure and works on a portfolio that the caller brought up to date.
+It goes from what explains most to what explains least:
+
+1. Executions of our orders that we missed are booked; then order statuses are brought level.
+2. Executions of orders that are not ours: a set that leaves the symbol flat is a round trip a person
+   made and undid: booked to EXTERNAL. Otherwise it is one break per symbol, until a person accepts it,
+   and then it is booked the same way.
+3. Quantities that still differ, open orders we did not send, orders we hold working that the broker
+   does not know, executions beyond an order's quantity, and cash: breaks. An accepted position or cash
+   break is adjusted in the books. Nothing here ever trades (I9).
+
+A break's id is a function of what differs, so the same break found twice is one, and acceptance of one
+difference does not accept another. `first_seen` books (an empty ledger) take the broker's as opening
+balance. Repairs of round 1 change the books, so the caller applies them and asks again: `reconcile`
+says with `settled` whether its breaks are final.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from desk.portfolio import EXTERNAL, Portfolio
+from desk.positions import ZERO
+from desk.tracker import external_fill, fill_event, order_of, status_events
+from schemas.account import BrokerSnapshot
+from schemas.events import AccountOpened, AnyEvent, CashAdjusted, FillRecorded, FillSource, PositionAdjusted
+from schemas.orders import OrderState
+from schemas.risk import Break, BreakKind, RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What to record, and what nobody can explain.
+
+    When `repairs` is not empty, record them and reconcile again: `breaks` are final only when `settled`.
+    """
+
+    repairs: tuple[AnyEvent, ...]
+    breaks: tuple[Break, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether there is nothing left to repair."""
+        return not self.repairs
+
+
+def reconcile(
+    ours: Portfolio,
+    theirs: BrokerSnapshot,
+    *,
+    limits: RiskLimits,
+    session_date_at: Callable[[datetime], date],
+    now: datetime,
+    first_seen: bool = False,
+) -> Reconciliation:
+    """Give repairs, or when there are none, the breaks.
+
+    Args:
+        ours: our books; not changed.
+        theirs: the broker's, with every order and execution since the last closed day.
+        limits: the cash tolerance.
+        session_date_at: the session an instant belongs to.
+        now: the instant the events get.
+        first_seen: the ledger knows no earlier state, so positions and cash are opening balances.
+    """
+    if first_seen:
+        return Reconciliation(_opening(ours, theirs, now), ())
+    repairs = _missed_fills(ours, theirs, session_date_at, now)
+    if repairs:
+        return Reconciliation(repairs, ())
+    repairs = tuple(event for stated in theirs.orders for event in status_events(ours, stated, now=now)[:1])
+    if repairs:
+        return Reconciliation(repairs, ())
+    foreign = _foreign_fills(ours, theirs, session_date_at, now)
+    fill_breaks = _foreign_fill_breaks(ours, theirs, foreign, now)
+    open_breaks = {item.key for item in fill_breaks if item.break_id not in ours.accepted_breaks}
+    repairs = tuple(e for symbol, fills in foreign.items() if symbol not in open_breaks for e in fills)
+    if repairs:
+        return Reconciliation(repairs, ())
+    return _differences(
+        ours, theirs, tuple(b for b in fill_breaks if b.key in open_breaks), foreign, limits, now
+    )
+
+
+def _opening(ours: Portfolio, theirs: BrokerSnapshot, now: datetime) -> tuple[AnyEvent, ...]:
+    events: list[AnyEvent] = []
+    for stated in theirs.positions:
+        change = stated.qty - ours.position(stated.symbol)
+        if change != 0:
+            events.append(
+                PositionAdjusted(
+                    at=now,
+                    strategy=EXTERNAL,
+                    symbol=stated.symbol,
+                    qty_change=change,
+                    price=stated.avg_entry_price,
+                    cause="opening balance",
+                )
+            )
+    events.append(AccountOpened(at=now, cash=theirs.account.cash - theirs.account.accrued_fees))
+    return tuple(events)
+
+
+def _missed_fills(
+    ours: Portfolio, theirs: BrokerSnapshot, session_date_at: Callable[[datetime], date], now: datetime
+) -> tuple[AnyEvent, ...]:
+    events = (
+        fill_event(
+            ours, stated, session_date=session_date_at(stated.filled_at), source=FillSource.REST, now=now
+        )
+        for stated in theirs.fills
+    )
+    return tuple(event for event in events if event is not None)
+
+
+_Foreign = dict[str, list[FillRecorded]]  # by symbol: executions of orders that are not ours, not booked
+
+
+def _foreign_fills(
+    ours: Portfolio, theirs: BrokerSnapshot, session_date_at: Callable[[datetime], date], now: datetime
+) -> _Foreign:
+    foreign: _Foreign = {}
+    for stated in theirs.fills:
+        mine = order_of(ours, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id)
+        event = external_fill(stated, session_date=session_date_at(stated.filled_at), now=now)
+        if mine is None and not ours.has_execution(event.fill):
+            foreign.setdefault(stated.symbol, []).append(event)
+    return foreign
+
+
+def _signed(fills: Iterable[FillRecorded]) -> Decimal:
+    return sum((e.fill.qty * e.fill.side.sign for e in fills), ZERO)
+
+
+def _foreign_fill_breaks(
+    ours: Portfolio, theirs: BrokerSnapshot, foreign: _Foreign, now: datetime
+) -> tuple[Break, ...]:
+    stated_qty = {p.symbol: p.qty for p in theirs.positions}
+    breaks = []
+    for symbol, fills in sorted(foreign.items()):
+        net = _signed(fills)
+        if net == 0:
+            continue
+        words = ", ".join(f"{e.fill.side.value} {e.fill.qty} at {e.fill.price}" for e in fills)
+        breaks.append(
+            _break(
+                BreakKind.FOREIGN_FILL,
+                key=symbol,
+                ours=ours.position(symbol),
+                theirs=stated_qty.get(symbol, ZERO),
+                notional=abs(sum((e.fill.qty * e.fill.side.sign * e.fill.price for e in fills), ZERO)),
+                detail=f"{symbol}: the broker executed orders that are not ours: {words}",
+                identity=" ".join(sorted(e.fill.execution_id for e in fills)),
+                now=now,
+            )
+        )
+    return tuple(breaks)
+
+
+def _differences(
+    ours: Portfolio,
+    theirs: BrokerSnapshot,
+    found: tuple[Break, ...],
+    foreign: _Foreign,
+    limits: RiskLimits,
+    now: datetime,
+) -> Reconciliation:
+    """Compare what is left once every execution is booked or part of an open break."""
+    breaks = list(found)
+    repairs: list[AnyEvent] = []
+    for item, repair in _position_differences(ours, theirs, foreign, now):
+        if item.break_id in ours.accepted_breaks:
+            repairs.append(repair)
+        else:
+            breaks.append(item)
+    cash = _cash_difference(ours, theirs, foreign, limits, now)
+    if cash is not None and cash.break_id in ours.accepted_breaks:
+        repairs.append(
+            CashAdjusted(at=now, amount=cash.theirs - cash.ours, cause=f"accepted {cash.break_id}")
+        )
+    elif cash is not None:
+        breaks.append(cash)
+    orders = (*_order_breaks(ours, theirs, now), *_overfills(ours, now))
+    breaks += [item for item in orders if item.break_id not in ours.accepted_breaks]
+    return Reconciliation(tuple(repairs), tuple(breaks) if not repairs else ())
+
+
+def _position_differences(
+    ours: Portfolio, theirs: BrokerSnapshot, foreign: _Foreign, now: datetime
+) -> list[tuple[Break, AnyEvent]]:
+    stated = {p.symbol: p for p in theirs.positions}
+    result: list[tuple[Break, AnyEvent]] = []
+    for symbol in sorted(set(stated) | set(ours.held_symbols())):
+        mine = ours.position(symbol)
+        explained = mine + _signed(foreign.get(symbol, ()))
+        broker_qty = stated[symbol].qty if symbol in stated else ZERO
+        if broker_qty == explained:
+            continue
+        price = _price_of(ours, theirs, symbol)
+        item = _break(
+            BreakKind.POSITION,
+            key=symbol,
+            ours=mine,
+            theirs=broker_qty,
+            notional=abs(broker_qty - explained) * price,
+            detail=f"{symbol}: we hold {explained}, the broker says {broker_qty}, no execution explains it",
+            identity=f"{explained}>{broker_qty}",
+            now=now,
+        )
+        repair = PositionAdjusted(
+            at=now,
+            strategy=EXTERNAL,
+            symbol=symbol,
+            qty_change=broker_qty - explained,
+            price=price,
+            cause=f"accepted {item.break_id}",
+        )
+        result.append((item, repair))
+    return result
+
+
+def _price_of(ours: Portfolio, theirs: BrokerSnapshot, symbol: str) -> Decimal:
+    for stated in theirs.positions:
+        if stated.symbol == symbol:
+            return stated.current_price if stated.current_price is not None else stated.avg_entry_price
+    prices = [p.avg_price for (_, name), p in ours.holdings().items() if name == symbol]
+    return prices[0] if prices else ZERO
+
+
+def _cash_difference(
+    ours: Portfolio,
+    theirs: BrokerSnapshot,
+    foreign: _Foreign,
+    limits: RiskLimits,
+    now: datetime,
+) -> Break | None:
+    """Compare cash net of fees owed; open foreign executions explain their part."""
+    mine = ours.cash
+    for fills in foreign.values():
+        for event in fills:
+            mine -= event.fill.qty * event.fill.side.sign * event.fill.price + event.fill.fee
+    broker_cash = theirs.account.cash - theirs.account.accrued_fees
+    difference = abs(broker_cash - mine)
+    if difference <= limits.cash_tolerance_usd:
+        return None
+    return _break(
+        BreakKind.CASH,
+        key="USD",
+        ours=mine,
+        theirs=broker_cash,
+        notional=difference,
+        detail=f"cash: we have {mine:.2f} USD, the broker says {broker_cash:.2f} USD",
+        identity=f"{broker_cash - mine:.2f}",
+        now=now,
+    )
+
+
+def _order_breaks(ours: Portfolio, theirs: BrokerSnapshot, now: datetime) -> list[Break]:
+    breaks = []
+    known_ids = {stated.broker_order_id for stated in theirs.orders}
+    for stated in theirs.orders:
+        mine = order_of(ours, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id)
+        if mine is None and stated.status not in _ENDED:
+            qty = stated.qty if stated.qty is not None else ZERO
+            breaks.append(
+                _break(
+                    BreakKind.FOREIGN_ORDER,
+                    key=stated.broker_order_id,
+                    ours=ZERO,
+                    theirs=qty,
+                    notional=qty * (stated.limit_price or ZERO),
+                    detail=f"{stated.symbol}: open {stated.side.value} of {qty} at the broker is not ours",
+                    identity=stated.broker_order_id,
+                    now=now,
+                )
+            )
+    for order in ours.working_orders():
+        unanswered = order.state in (OrderState.PENDING, OrderState.UNKNOWN)
+        if not unanswered and order.broker_order_id not in known_ids:
+            intent = order.intent
+            breaks.append(
+                _break(
+                    BreakKind.SHADOW_ORDER,
+                    key=intent.client_order_id,
+                    ours=order.remaining_qty,
+                    theirs=ZERO,
+                    notional=order.remaining_qty * intent.reference_price,
+                    detail=f"{intent.symbol}: {intent.client_order_id} works here, the broker lacks it",
+                    identity=intent.client_order_id,
+                    now=now,
+                )
+            )
+    return breaks
+
+
+def _overfills(ours: Portfolio, now: datetime) -> list[Break]:
+    return [
+        _break(
+            BreakKind.OVERFILL,
+            key=order.intent.client_order_id,
+            ours=order.intent.qty,
+            theirs=order.filled_qty,
+            notional=(order.filled_qty - order.intent.qty) * order.intent.reference_price,
+            detail=f"{order.intent.symbol}: {order.intent.client_order_id} asked for {order.intent.qty}, "
+            f"{order.filled_qty} were executed",
+            identity=order.intent.client_order_id,
+            now=now,
+        )
+        for order in ours.orders.values()
+        if order.filled_qty > order.intent.qty
+    ]
+
+
+_ENDED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day"})
+
+
+def _break(
+    kind: BreakKind,
+    *,
+    key: str,
+    ours: Decimal,
+    theirs: Decimal,
+    notional: Decimal,
+    detail: str,
+    identity: str,
+    now: datetime,
+) -> Break:
+    digest = hashlib.sha256(f"{kind.value} {key} {identity}".encode()).hexdigest()[:8]
+    return Break(
+        break_id=f"{kind.value}-{key[:24]}-{digest}",
+        kind=kind,
+        key=key,
+        ours=ours,
+        theirs=theirs,
+        notional_usd=notional,
+        detail=detail,
+        found_at=now,
+    )

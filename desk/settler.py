@@ -1,0 +1,158 @@
+"""Learning: what became of our orders, from the stream and from REST.
+
+The stream makes fills known sooner; REST alone is enough, because nothing is replayed after a gap in
+the stream. `settle` drains the stream and, while any order may still execute, asks REST for the
+orders and executions since the oldest of them. Everything is folded through desk/tracker.py, so
+hearing twice changes nothing.
+"""
+
+import logging
+from datetime import date, datetime, timedelta
+
+from desk.desk import Desk
+from desk.dispatcher import submit
+from desk.errors import BrokerUnavailable, NotFound
+from desk.hours import new_york, next_session, session_date_at
+from desk.portfolio import Order
+from desk.tracker import fill_event, status_events, update_fill
+from schemas.account import BrokerSnapshot
+from schemas.events import FillSource, OrderNeverArrived, OrderOutcomeLost, OrderProbed
+from schemas.orders import BrokerFill, BrokerOrder, OrderState, Purpose, TradeUpdate
+
+log = logging.getLogger(__name__)
+
+# The broker's clock and ours may differ by seconds and its lists lag; minutes of overlap cost one page.
+OVERLAP = timedelta(minutes=5)
+# An UNKNOWN order is asked about at every settle; the ledger needs only the first answers.
+PROBES_RECORDED_MAX = 5
+# An unanswered exit is sent again (same id) only after the broker denied knowing it this often.
+PROBES_BEFORE_EXIT_RESEND = 2
+
+
+def booking_date(instant: datetime) -> date:
+    """Give the session an execution is booked to: its own day's, else the next session's."""
+    day = session_date_at(instant)
+    return day if day is not None else next_session(new_york(instant).date()).session_date
+
+
+def settle(desk: Desk) -> None:
+    """Bring our orders level with what the broker says; one that does not answer is asked next time."""
+    desk.journal.catch_up()
+    desk.journal.renew()
+    if desk.updates is not None:
+        for update in desk.updates.drain():
+            fold_update(desk, update)
+    try:
+        probe_unanswered(desk)
+        working = [order for order in desk.portfolio.working_orders() if order.broker_order_id is not None]
+        if working:
+            since = min(order.planned_at for order in working) - OVERLAP
+            fold_statements(desk, desk.broker.fills_since(since), desk.broker.orders_since(since))
+    except BrokerUnavailable as error:
+        log.warning("broker did not answer while settling", extra={"cause": str(error)})
+
+
+def fold_update(desk: Desk, update: TradeUpdate) -> None:
+    """Record what one update of the stream says of our order; a foreign order is left to reconcile."""
+    fill = update_fill(update)
+    if fill is not None:
+        _book(desk, fill, FillSource.STREAM)
+    for event in status_events(desk.portfolio, update.order, now=desk.now()):
+        desk.journal.record(event)
+
+
+def fold_statements(desk: Desk, fills: tuple[BrokerFill, ...], orders: tuple[BrokerOrder, ...]) -> None:
+    """Record what REST says: executions first, then the statuses that may end an order."""
+    for fill in fills:
+        _book(desk, fill, FillSource.REST)
+    for stated in orders:
+        for event in status_events(desk.portfolio, stated, now=desk.now()):
+            desk.journal.record(event)
+
+
+def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
+    day = booking_date(stated.filled_at)
+    event = fill_event(desk.portfolio, stated, session_date=day, source=source, now=desk.now())
+    if event is not None:
+        desk.journal.record(event)
+
+
+def probe_unanswered(desk: Desk) -> None:
+    """Ask about every order whose answer was lost.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer reads either.
+    """
+    for order in desk.portfolio.working_orders():
+        if order.state is OrderState.UNKNOWN:
+            _probe(desk, order)
+
+
+def _probe(desk: Desk, order: Order) -> None:
+    client_order_id = order.intent.client_order_id
+    try:
+        stated = desk.broker.order_by_client_id(client_order_id)
+    except NotFound:
+        if order.probes < PROBES_RECORDED_MAX:
+            desk.journal.record(OrderProbed(at=desk.now(), client_order_id=client_order_id))
+        if order.intent.purpose is Purpose.EXIT and order.probes >= PROBES_BEFORE_EXIT_RESEND:
+            log.warning("unanswered exit sent again", extra={"client_order_id": client_order_id})
+            submit(desk, order.intent)
+        return
+    for event in status_events(desk.portfolio, stated, now=desk.now()):
+        desk.journal.record(event)
+
+
+def lose_pending(desk: Desk) -> None:
+    """Make every PENDING order UNKNOWN: at start-up nobody is left to hear its answer."""
+    for order in desk.portfolio.working_orders():
+        if order.state is OrderState.PENDING:
+            desk.journal.record(
+                OrderOutcomeLost(
+                    at=desk.now(),
+                    client_order_id=order.intent.client_order_id,
+                    cause="the process ended before an answer",
+                )
+            )
+
+
+def end_never_arrived(desk: Desk, *, closed_at: datetime) -> None:
+    """End UNKNOWN orders of a session that is over and whose complete order list lacks them (I4).
+
+    A DAY order that nobody has after the close cannot come to life; `closed_at` must be past.
+
+    Raises:
+        BrokerUnavailable: the list could not be read, so nothing ends.
+    """
+    unknown = [
+        order
+        for order in desk.portfolio.working_orders()
+        if order.state is OrderState.UNKNOWN and order.planned_at < closed_at
+    ]
+    if not unknown or desk.now() < closed_at + OVERLAP:
+        return
+    since = min(order.planned_at for order in unknown) - OVERLAP
+    stated = {order.client_order_id for order in desk.broker.orders_since(since)}
+    for order in unknown:
+        if order.intent.client_order_id not in stated:
+            desk.journal.record(
+                OrderNeverArrived(at=desk.now(), client_order_id=order.intent.client_order_id)
+            )
+
+
+def snapshot(desk: Desk, *, since: datetime) -> BrokerSnapshot:
+    """Read the broker's side of the books.
+
+    Raises:
+        BrokerUnavailable: a part of it could not be read.
+    """
+    taken_at = desk.now()
+    fills = desk.broker.fills_since(since)
+    orders = {o.broker_order_id: o for o in (*desk.broker.orders_since(since), *desk.broker.open_orders())}
+    return BrokerSnapshot(
+        account=desk.broker.account(),
+        positions=desk.broker.positions(),
+        orders=tuple(orders.values()),
+        fills=fills,
+        taken_at=taken_at,
+    )
