@@ -60,25 +60,8 @@ LEGAL = {
     (state, event): after for state, event, after in (line.split() for line in _SHEET.split("\n") if line)
 }
 
-STATUS_WORDS = set(
-    [
-        "pending_review",
-        "accepted",
-        "pending_new",
-        "accepted_for_bidding",
-        "held",
-        "new",
-        "stopped",
-        "suspended",
-        "calculated",
-        "done_for_day",
-        "pending_cancel",
-        "pending_replace",
-        "partially_filled",
-        "filled",
-        "canceled",
-        "replaced",
-        "expired",
-        "rejected",
-    ]
-)
+STATUS_WORDS = {
+    *("pending_review", "accepted", "pending_new", "accepted_for_bidding", "held", "new"),
+    *("stopped", "suspended", "calculated", "done_for_day", "pending_cancel", "pending_replace"),
+    *("partially_filled", "filled", "canceled", "replaced", "expired", "rejected"),
+}
