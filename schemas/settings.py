@@ -58,8 +58,8 @@ class BrokerSettings(Section):
         "iex", pattern="^(iex|sip)$", description="Market data feed; never mixed in one series."
     )
     clock: ClockKind = Field(ClockKind.SYSTEM, description="system, or venue for the simulated exchange.")
-    connect_timeout_s: float = Field(3.0, gt=0, le=60)
-    read_timeout_s: float = Field(10.0, gt=0, le=120)
+    connect_timeout_s: float = Field(3.0, gt=0, le=60, description="How long a connection may take.")
+    read_timeout_s: float = Field(10.0, gt=0, le=120, description="How long an answer may take.")
     read_attempts: int = Field(3, ge=1, le=10, description="Tries of a read; writes are tried once.")
 
 
@@ -71,7 +71,9 @@ class StrategySettings(Section):
     allocation_frac: Decimal = Field(
         Decimal("0.25"), gt=0, le=1, description="Share of equity this strategy may use."
     )
-    params: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    params: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="The strategy's own parameters (docs/strategies.md)."
+    )
 
 
 class SessionSettings(Section):
@@ -119,7 +121,9 @@ class Settings(Section):
 
     account: AccountSettings = AccountSettings()
     broker: BrokerSettings = BrokerSettings()
-    symbols: tuple[Symbol, ...] = Field(("SPY", "QQQ"), min_length=1, max_length=500)
+    symbols: tuple[Symbol, ...] = Field(
+        ("SPY", "QQQ"), min_length=1, max_length=500, description="What the desk watches and may trade."
+    )
     strategies: tuple[StrategySettings, ...] = Field(
         (StrategySettings(name="vwap_mean_reversion"),), min_length=1
     )

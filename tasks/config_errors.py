@@ -100,17 +100,18 @@ def _section_at(loc: tuple[str, ...]) -> type[BaseModel] | None:
         if part.isdigit():
             continue
         field = model.model_fields.get(part)
-        inner = _model_in(field.annotation) if field is not None else None
+        inner = model_in(field.annotation) if field is not None else None
         if inner is None:
             return None
         model = inner
     return model
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Give the settings section an annotation holds, through lists and unions."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for arg in get_args(annotation) if (found := _model_in(arg)) is not None), None)
+    return next((found for arg in get_args(annotation) if (found := model_in(arg)) is not None), None)
 
 
 def _keys_beside(loc: tuple[str, ...]) -> list[str]:
