@@ -1,6 +1,16 @@
-"""Minute bars: the frames that cross a boundary and the contract they pass."""
+"""Minute bars: the frames that cross a boundary, the contract they pass, and the words of a judgement.
 
+`RAW_SCHEMA` is what a provider is asked for, `BarContract` what a bar must be before anybody uses it,
+`PRINT_SCHEMA` what the warehouse keeps, `QUARANTINE_SCHEMA` what was refused and why. Checks that need a
+clock, a calendar or the bars before are not here: they are `desk/inspector.py`.
+"""
+
+from enum import StrEnum
+
+import pandera.polars as pa
 import polars as pl
+from pandera.errors import SchemaError
+from pandera.typing.polars import Series
 
 UTC_US = pl.Datetime("us", "UTC")
 
@@ -33,6 +43,14 @@ PRINT_SCHEMA: dict[str, pl.DataType] = {
     "revision": pl.Int32(),  # 0 for the first print of a minute, then 1, 2, ...
 }
 
+# A bar the inspector accepted: what it says, which print of its minute it is, and where it lies in the day.
+ACCEPTED_SCHEMA: dict[str, pl.DataType] = {
+    **RAW_SCHEMA,
+    "revision": pl.Int32(),
+    "session_date": pl.Date(),
+    "segment": pl.String(),  # pre, regular, post: only regular bars are signal bars
+}
+
 QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "symbol": pl.String(),  # as delivered; null if it was not text
     "ts": UTC_US,  # null if it could not be read
@@ -44,3 +62,124 @@ QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "feed": pl.String(),
     "known_at": UTC_US,
 }
+
+# A vwap is rounded to three or four decimals by the sources while prices carry four: half a unit of the
+# third decimal, and the noise of 32-bit floats, are not contradictions.
+VWAP_SLACK_USD = 0.0005
+VWAP_SLACK_FRAC = 1e-6
+
+
+class Verdict(StrEnum):
+    """What becomes of a row or of a whole delivery, mildest first."""
+
+    ACCEPT = "accept"  # use as delivered
+    WARN = "warn"  # use, and record a finding
+    REJECT_ROW = "reject_row"  # drop the row, keep the rest
+    QUARANTINE = "quarantine"  # keep aside; the symbol or feed is suspect: no new entries
+    REJECT_BATCH = "reject_batch"  # drop the delivery, keep the last good state, alert
+
+
+class Segment(StrEnum):
+    """Where a bar lies in its session's day: [04:00, open), [open, close), [close, close + 4 h)."""
+
+    PRE = "pre"
+    REGULAR = "regular"
+    POST = "post"
+
+
+class Flaw(StrEnum):
+    """Why a row or a delivery was not simply accepted. Stable words: the warehouse groups by them."""
+
+    # the shape of the delivery
+    MISSING_COLUMN = "missing_column"
+    EXTRA_COLUMN = "extra_column"
+    TYPE_MISMATCH = "type_mismatch"
+    MISSING_VALUE = "missing_value"
+    EMPTY_DELIVERY = "empty_delivery"
+    # whose bar
+    WRONG_SYMBOL = "wrong_symbol"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    # which minute
+    NAIVE_TIMESTAMP = "naive_timestamp"
+    BAD_TIMESTAMP = "bad_timestamp"
+    MISALIGNED_TIMESTAMP = "misaligned_timestamp"
+    UNFINISHED_BAR = "unfinished_bar"
+    FUTURE_BAR = "future_bar"
+    NOT_A_SESSION = "not_a_session"
+    OUTSIDE_HOURS = "outside_hours"
+    EXTENDED_HOURS = "extended_hours"
+    ZONE_SHIFT = "zone_shift"
+    # when it came
+    STALE_BATCH = "stale_batch"
+    STALE_FEED = "stale_feed"
+    OUT_OF_ORDER = "out_of_order"
+    LATE_BAR = "late_bar"
+    DUPLICATE = "duplicate"
+    REVISION = "revision"
+    GAP = "gap"
+    # what it says
+    NON_FINITE_PRICE = "non_finite_price"
+    NON_POSITIVE_PRICE = "non_positive_price"
+    OHLC_ORDER = "ohlc_order"
+    NEGATIVE_VOLUME = "negative_volume"
+    VOLUME_OVERFLOW = "volume_overflow"
+    ZERO_VOLUME = "zero_volume"
+    NEGATIVE_TRADE_COUNT = "negative_trade_count"
+    VWAP_RANGE = "vwap_range"
+    SCALE_MISMATCH = "scale_mismatch"
+    PRICE_JUMP = "price_jump"
+    PRICE_OUTLIER = "price_outlier"
+
+
+def vwap_contradicts() -> pl.Expr:
+    """Tell per row whether the vwap of traded shares lies outside [low, high] or is not a number."""
+    slack = VWAP_SLACK_USD + pl.col("high") * VWAP_SLACK_FRAC
+    inside = (pl.col("vwap") >= pl.col("low") - slack) & (pl.col("vwap") <= pl.col("high") + slack)
+    return (~inside | ~pl.col("vwap").is_finite()).fill_null(value=False) & (pl.col("volume") > 0)
+
+
+class BarContract(pa.DataFrameModel):
+    """One row per symbol and minute; nulls only in vwap and trade_count; NaN nowhere."""
+
+    symbol: Series[str] = pa.Field(str_length={"min_value": 1})
+    ts: Series[pl.Datetime] = pa.Field(dtype_kwargs={"time_unit": "us", "time_zone": "UTC"})
+    open: Series[float]
+    high: Series[float]
+    low: Series[float]
+    close: Series[float]
+    volume: Series[int] = pa.Field(ge=0)
+    vwap: Series[float] = pa.Field(nullable=True)
+    trade_count: Series[int] = pa.Field(nullable=True, ge=0)
+
+    @pa.dataframe_check
+    @classmethod
+    def aligned_to_the_minute(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        """Hold ts to the left edge of a minute."""
+        return data.lazyframe.select(pl.col("ts").dt.epoch("us") % 60_000_000 == 0)
+
+    @pa.dataframe_check
+    @classmethod
+    def prices_are_possible(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        """Hold prices finite and positive, low <= open, close <= high, and the vwap between them."""
+        positive = pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) > 0) for name in PRICES)
+        ordered = (pl.col("high") >= pl.max_horizontal("open", "close", "low")) & (
+            pl.col("low") <= pl.min_horizontal("open", "close")
+        )
+        number = pl.col("vwap").is_finite().fill_null(value=True)
+        return data.lazyframe.select(positive & ordered & number & ~vwap_contradicts())
+
+    class Config:
+        strict = True
+        unique: list[str] = ["symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
+
+
+PRICES = ("open", "high", "low", "close")
+
+
+def contract_breach(bars: pl.DataFrame) -> str | None:
+    """Say what in a frame breaks `BarContract`, or give None when nothing does."""
+    try:
+        BarContract.validate(bars)
+    except SchemaError as error:
+        return " ".join(str(error).split())
+    return None

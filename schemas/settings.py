@@ -106,6 +106,9 @@ class DataSettings(Section):
         Decimal("0.10"), gt=0, le=1, description="A minute's prices may differ this much from the last."
     )
     stale_after_s: int = Field(180, ge=60, description="A feed whose newest bar ended longer ago is stale.")
+    final_after_s: float = Field(
+        1.0, ge=0, le=30, description="A bar may still change this long after its minute ended."
+    )
 
 
 class Secrets(Section):

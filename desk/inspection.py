@@ -1,0 +1,137 @@
+"""The inspector's question and answer: what a delivery is judged by, and the judgement."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import polars as pl
+
+from schemas.account import SessionHours
+from schemas.bars import ACCEPTED_SCHEMA, PRINT_SCHEMA, RAW_SCHEMA, Flaw, Segment, Verdict
+from schemas.settings import DataSettings
+
+TIMEFRAME = "1Min"
+
+SessionOn: TypeAlias = Callable[[date], SessionHours | None]
+
+LAST_SCHEMA: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "last_ts": pl.Datetime("us", "UTC"),
+    "last_close": pl.Float64(),
+    "last_session": pl.Date(),
+}
+
+
+class Mode(StrEnum):
+    """How a delivery came."""
+
+    LIVE = "live"  # one poll at `now`
+    LIVE_STREAM = "live_stream"  # rows came one by one, in the order given
+    BACKFILL = "backfill"  # a historical load
+    EOD = "eod"  # the day's load after its end
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether decisions hang on the newest row."""
+        return self in (Mode.LIVE, Mode.LIVE_STREAM)
+
+
+class Memory(Protocol):
+    """The bars accepted before; `desk.tape.Tape` is one."""
+
+    def since(self, ts: datetime) -> pl.DataFrame:
+        """Give every accepted print with ts at or after `ts`, columns of `ACCEPTED_SCHEMA`."""
+        ...
+
+    def last(self) -> pl.DataFrame:
+        """Give the newest accepted bar per symbol, columns of `LAST_SCHEMA`, unique by symbol."""
+        ...
+
+
+class Forgetful:
+    """A memory with nothing in it, for a load that stands alone."""
+
+    def since(self, ts: datetime) -> pl.DataFrame:
+        """Give no bars."""
+        return pl.DataFrame(schema=ACCEPTED_SCHEMA)
+
+    def last(self) -> pl.DataFrame:
+        """Give no symbols."""
+        return pl.DataFrame(schema=LAST_SCHEMA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a delivery is judged by.
+
+    `session_on` gives a day's session or None, and may raise ValueError outside its calendar.
+    `known_symbols` is the symbol master; with it, a foreign symbol is told from an unknown one.
+    """
+
+    now: datetime
+    mode: Mode
+    expected: frozenset[str]
+    session_on: SessionOn
+    limits: DataSettings
+    memory: Memory
+    known_symbols: frozenset[str] | None = None
+    provider: str = ""
+    feed: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a person may want to know of a delivery that is no single row's verdict."""
+
+    flaw: Flaw
+    verdict: Verdict
+    symbol: str | None
+    ts: datetime | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The judgement of one delivery.
+
+    Attributes:
+        verdict: Of the whole delivery: the most severe of its rows and findings; a dropped
+            duplicate counts as a warning.
+        rows: One row per delivered row, in delivered order: row, symbol, ts, verdict, reason, detail
+            (reason and detail null where accepted).
+        bars: Every accepted print, columns of `ACCEPTED_SCHEMA`, sorted by (symbol, ts, revision).
+        quarantine: Everything refused but identical redeliveries, columns of `QUARANTINE_SCHEMA`.
+        suspects: Symbols that get no new entries on this minute.
+        findings: Gaps, stale feeds, revisions, extra columns and the like.
+    """
+
+    verdict: Verdict
+    rows: pl.DataFrame
+    bars: pl.DataFrame
+    quarantine: pl.DataFrame
+    suspects: frozenset[str]
+    findings: tuple[Finding, ...]
+
+    @property
+    def accepted(self) -> pl.DataFrame:
+        """Give the newest print per symbol and minute, columns of `RAW_SCHEMA`, sorted, all segments."""
+        return self._newest().select(RAW_SCHEMA)
+
+    @property
+    def regular(self) -> pl.DataFrame:
+        """Give the newest prints of the regular session only, columns of `RAW_SCHEMA`, sorted."""
+        return self._newest().filter(pl.col("segment") == Segment.REGULAR.value).select(RAW_SCHEMA)
+
+    def prints(self, *, known_at: datetime, provider: str, feed: str) -> pl.DataFrame:
+        """Give every accepted print as the warehouse keeps it, columns of `PRINT_SCHEMA`."""
+        return self.bars.with_columns(
+            pl.lit(TIMEFRAME).alias("timeframe"),
+            pl.lit(provider).alias("provider"),
+            pl.lit(feed).alias("feed"),
+            pl.lit(known_at, pl.Datetime("us", "UTC")).alias("known_at"),
+        ).select(PRINT_SCHEMA)
+
+    def _newest(self) -> pl.DataFrame:
+        return self.bars.unique(subset=["symbol", "ts"], keep="last", maintain_order=True)
