@@ -1,0 +1,125 @@
+"""What may still be held when every order that works has done its worst.
+
+A working order may fill or not, and one whose answer was lost (UNKNOWN) may be at the broker or not
+(I4). So a symbol has no single exposure but an interval: from the position less every working sell to
+the position plus every working buy. Limits are held against the worse end of it (I6). A working exit
+thus never makes room for an entry before it has filled.
+
+Orders count at the worse of their own price and the last price, positions at the last price. A symbol
+held without a price has no exposure that could be stated; it is listed in `unpriced`, and the gate
+refuses entries while there is one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from desk.money import ZERO
+from schemas.orders import OrderIntent, OrderState, Side
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingOrder:
+    """An order that may still fill: what was meant, what remains of it, and how sure we are."""
+
+    intent: OrderIntent
+    remaining: Decimal  # shares, positive
+    state: OrderState = OrderState.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolExposure:
+    """The signed interval one symbol may end in, in shares and in USD."""
+
+    qty_low: Decimal = ZERO
+    qty_high: Decimal = ZERO
+    usd_low: Decimal = ZERO
+    usd_high: Decimal = ZERO
+
+    @property
+    def qty_worst(self) -> Decimal:
+        """Give the largest number of shares that may be held, long or short."""
+        return max(abs(self.qty_low), abs(self.qty_high))
+
+    @property
+    def usd_worst(self) -> Decimal:
+        """Give the largest notional that may be held, long or short."""
+        return max(abs(self.usd_low), abs(self.usd_high))
+
+    def moved(self, *, side: Side, qty: Decimal, price: Decimal) -> "SymbolExposure":
+        """Give the interval with one more working order in it."""
+        if side is Side.BUY:
+            return SymbolExposure(
+                self.qty_low, self.qty_high + qty, self.usd_low, self.usd_high + qty * price
+            )
+        return SymbolExposure(self.qty_low - qty, self.qty_high, self.usd_low - qty * price, self.usd_high)
+
+
+FLAT = SymbolExposure()
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The exposures of a whole book."""
+
+    symbols: Mapping[str, SymbolExposure] = field(default_factory=dict)
+    unpriced: tuple[str, ...] = ()  # held or working, and nobody knows a price
+
+    @property
+    def gross(self) -> Decimal:
+        """Give the sum over symbols of the worst absolute notional, USD."""
+        return sum((each.usd_worst for each in self.symbols.values()), ZERO)
+
+    @property
+    def net(self) -> Decimal:
+        """Give the worst absolute net notional, USD: all buys filled and no sell, or the reverse."""
+        low = sum((each.usd_low for each in self.symbols.values()), ZERO)
+        high = sum((each.usd_high for each in self.symbols.values()), ZERO)
+        return max(abs(low), abs(high))
+
+    def symbol(self, symbol: str) -> SymbolExposure:
+        """Give one symbol's interval."""
+        return self.symbols.get(symbol, FLAT)
+
+    def plus(self, intent: OrderIntent, *, qty: Decimal, price: Decimal | None) -> "Exposure":
+        """Give the book's exposure with one more working order in it."""
+        moved = self.symbol(intent.symbol).moved(
+            side=intent.side, qty=qty, price=worst_price(intent, last=price)
+        )
+        return Exposure(symbols={**self.symbols, intent.symbol: moved}, unpriced=self.unpriced)
+
+
+def order_price(intent: OrderIntent) -> Decimal:
+    """Give the price an order names: its limit, else its stop, else the price it was sized at."""
+    if intent.limit_price is not None:
+        return intent.limit_price
+    return intent.stop_price if intent.stop_price is not None else intent.reference_price
+
+
+def worst_price(intent: OrderIntent, *, last: Decimal | None) -> Decimal:
+    """Give the price an order counts at: the higher of its own and the last."""
+    return order_price(intent) if last is None else max(order_price(intent), last)
+
+
+def exposure_of(
+    positions: Mapping[str, Decimal], working: Iterable[WorkingOrder], prices: Mapping[str, Decimal]
+) -> Exposure:
+    """Give the exposure of signed positions and working orders, priced at the last prices."""
+    symbols: dict[str, SymbolExposure] = {}
+    unpriced: list[str] = []
+    for symbol, qty in positions.items():
+        price = prices.get(symbol)
+        if qty == 0:
+            continue
+        if price is None:
+            unpriced.append(symbol)
+            continue
+        symbols[symbol] = SymbolExposure(qty, qty, qty * price, qty * price)
+    for order in working:
+        symbol = order.intent.symbol
+        symbols[symbol] = symbols.get(symbol, FLAT).moved(
+            side=order.intent.side,
+            qty=order.remaining,
+            price=worst_price(order.intent, last=prices.get(symbol)),
+        )
+    return Exposure(symbols=symbols, unpriced=tuple(unpriced))

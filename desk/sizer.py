@@ -1,0 +1,327 @@
+"""From signals to order intents (R2): how much, at what price, and when nothing at all.
+
+A signal is a level. For each strategy and symbol the sizer compares the level of the minute with the
+position and the working orders, and acts only on a difference:
+
+- flat, nothing working, level not zero: an entry, a marketable limit order for its share of equity;
+- a position whose level is zero or of the other sign, no exit working: a market exit of all of it
+  (a reversal leaves first; the next minute restates the level and enters);
+- anything else: nothing. A level that only changed its size is left alone.
+
+Notional of an entry = equity * allocation / slots * |target|; shares are that over the worse of limit
+and last price, floored to the lot. So $200 never enter a $600 share, unless fractions are allowed. An
+entry that is wanted and cannot be made is a `Skip` with its reason: nothing is done in silence.
+
+Exits come first, then entries by strength of the level, then by name; so the order of the rows given
+changes nothing. Only rows of the minute `bar_ts` count: an older level may have been left already.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from desk.exposure import WorkingOrder
+from desk.money import (
+    ZERO,
+    affordable_qty,
+    fraction,
+    is_legal_price,
+    limit_price,
+    nearest_tick,
+    plain,
+    through,
+    usd,
+)
+from schemas.account import Asset, SessionHours
+from schemas.orders import OrderIntent, OrderType, Purpose, Side, TimeInForce
+
+# Alpaca refuses a longer client order id (ALPACA.md §2.3).
+CLIENT_ORDER_ID_MAX = 128
+
+Key = tuple[str, str]  # strategy, symbol
+
+
+@dataclass(frozen=True, slots=True)
+class SizingView:
+    """What the sizer looks at; plain mappings, built once a minute."""
+
+    now: datetime
+    session: SessionHours
+    bar_ts: datetime  # left edge of the minute that was evaluated
+    equity: Decimal  # USD, the broker's
+    prices: Mapping[str, Decimal]  # last price by symbol
+    positions: Mapping[Key, Decimal]  # signed shares by strategy and symbol
+    working: Mapping[Key, tuple[WorkingOrder, ...]]  # not terminal, UNKNOWN included
+    allocations: Mapping[str, Decimal]  # share of equity by strategy
+    slots: int  # positions a strategy's allocation is divided into
+    entry_offset_bps: Decimal  # how far through the last price an entry's limit lies
+    allow_fractional: bool
+    allow_short: bool
+    assets: Mapping[str, Asset]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A level that was wanted and could not become an order."""
+
+    strategy: str
+    symbol: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The minute's intents, exits first, and what was skipped."""
+
+    intents: tuple[OrderIntent, ...]
+    skipped: tuple[Skip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    strategy: str
+    symbol: str
+    target: Decimal
+    price: Decimal  # the close the strategy saw
+    reason: str
+
+
+def size(signals: pl.DataFrame, view: SizingView) -> tuple[OrderIntent, ...]:
+    """Give the minute's intents, exits first; `sizing` also tells what was skipped and why."""
+    return sizing(signals, view).intents
+
+
+def sizing(signals: pl.DataFrame, view: SizingView) -> Sizing:
+    """Give the minute's intents and skips.
+
+    Args:
+        signals: Columns of `schemas.signals.SIGNAL_SCHEMA`, any order; rows of other minutes are ignored.
+        view: The book and the settings of this minute.
+    """
+    levels = _levels(signals, view.bar_ts)
+    exits = tuple(_exit(level, view) for level in levels if _wants_exit(level, view))
+    entries: list[OrderIntent] = []
+    skipped: list[Skip] = []
+    slots = _slots_used(view)
+    for level in levels:
+        if not _wants_entry(level, view):
+            continue
+        made = _entry(level, view, slots_used=slots.get(level.strategy, 0))
+        if isinstance(made, Skip):
+            skipped.append(made)
+            continue
+        entries.append(made)
+        slots[level.strategy] = slots.get(level.strategy, 0) + 1
+    return Sizing(intents=(*exits, *entries), skipped=tuple(skipped))
+
+
+def unwanted_entries(signals: pl.DataFrame, view: SizingView) -> tuple[WorkingOrder, ...]:
+    """Give working entries whose level is now zero or of the other sign: to be canceled before any exit.
+
+    The broker refuses an exit against a resting entry of the same symbol as a wash trade.
+    """
+    return tuple(
+        order
+        for level in _levels(signals, view.bar_ts)
+        for order in view.working.get((level.strategy, level.symbol), ())
+        if order.intent.purpose is Purpose.ENTRY and order.intent.side.sign * level.target <= 0
+    )
+
+
+def client_order_id(
+    *, strategy: str, session_date: date, symbol: str, bar_ts: datetime, purpose: Purpose, attempt: int
+) -> str:
+    """Give `mqd-<strategy>-<yyyymmdd>-<symbol>-<hhmm>-<n|x><attempt>`, hhmm the bar's left edge in UTC.
+
+    Raises:
+        ValueError: The id would be longer than the broker takes, or the attempt is negative.
+    """
+    if attempt < 0:
+        raise ValueError(f"an attempt is counted from 0, got {attempt}")
+    word = "n" if purpose is Purpose.ENTRY else "x"
+    minute = bar_ts.astimezone(UTC)
+    made = f"mqd-{strategy}-{session_date:%Y%m%d}-{symbol}-{minute:%H%M}-{word}{attempt}"
+    if len(made) > CLIENT_ORDER_ID_MAX:
+        raise ValueError(f"client order id of {len(made)} characters over {CLIENT_ORDER_ID_MAX}: {made}")
+    return made
+
+
+def correlation_id(*, strategy: str, symbol: str, bar_ts: datetime) -> str:
+    """Give `<strategy>/<symbol>/<bar_ts>`, which follows a bar to its signal, order and fill."""
+    return f"{strategy}/{symbol}/{bar_ts.isoformat()}"
+
+
+def exit_intent(
+    *,
+    strategy: str,
+    symbol: str,
+    position: Decimal,
+    price: Decimal,
+    bar_ts: datetime,
+    session_date: date,
+    attempt: int,
+    reason: str,
+) -> OrderIntent:
+    """Give the market order that closes a whole position; also for close-out, kill switch and flatten.
+
+    Args:
+        strategy: Whose position it is.
+        symbol: What is held.
+        position: Signed shares, not zero.
+        price: The last price, which slippage is measured against.
+        bar_ts: Left edge of the minute that caused it.
+        session_date: The session's date.
+        attempt: 0 for the first exit of this minute; the next after a refusal or expiry.
+        reason: Why, in words.
+
+    Raises:
+        ValueError: The position is zero.
+    """
+    if position == 0:
+        raise ValueError(f"{strategy} holds no {symbol}: there is nothing to exit")
+    return OrderIntent(
+        client_order_id=client_order_id(
+            strategy=strategy,
+            session_date=session_date,
+            symbol=symbol,
+            bar_ts=bar_ts,
+            purpose=Purpose.EXIT,
+            attempt=attempt,
+        ),
+        correlation_id=correlation_id(strategy=strategy, symbol=symbol, bar_ts=bar_ts),
+        strategy=strategy,
+        symbol=symbol,
+        side=Side.SELL if position > 0 else Side.BUY,
+        qty=abs(position),
+        order_type=OrderType.MARKET,
+        time_in_force=TimeInForce.DAY,
+        purpose=Purpose.EXIT,
+        reference_price=price,
+        bar_ts=bar_ts,
+        session_date=session_date,
+        attempt=attempt,
+        reason=reason,
+    )
+
+
+def _levels(signals: pl.DataFrame, bar_ts: datetime) -> tuple[_Level, ...]:
+    """Give the minute's levels, strongest first, then by strategy and symbol."""
+    if signals.is_empty():
+        return ()
+    rows: list[dict[str, Any]] = signals.filter(pl.col("ts") == bar_ts).to_dicts()
+    levels = (
+        _Level(
+            strategy=row["strategy"],
+            symbol=row["symbol"],
+            target=fraction(row["target"]),
+            price=nearest_tick(row["price"]),
+            reason=row["reason"],
+        )
+        for row in rows
+    )
+    return tuple(sorted(levels, key=lambda each: (-abs(each.target), each.strategy, each.symbol)))
+
+
+def _position(level: _Level, view: SizingView) -> Decimal:
+    return view.positions.get((level.strategy, level.symbol), ZERO)
+
+
+def _works(level: _Level, view: SizingView, purpose: Purpose) -> bool:
+    orders = view.working.get((level.strategy, level.symbol), ())
+    return any(order.intent.purpose is purpose for order in orders)
+
+
+def _wants_exit(level: _Level, view: SizingView) -> bool:
+    position = _position(level, view)
+    return position != 0 and position * level.target <= 0 and not _works(level, view, Purpose.EXIT)
+
+
+def _wants_entry(level: _Level, view: SizingView) -> bool:
+    busy = bool(view.working.get((level.strategy, level.symbol), ()))
+    return level.target != 0 and _position(level, view) == 0 and not busy
+
+
+def _slots_used(view: SizingView) -> dict[str, int]:
+    """Count the symbols each strategy holds or has an entry working in."""
+    held = {key for key, qty in view.positions.items() if qty != 0}
+    entering = {
+        key
+        for key, orders in view.working.items()
+        if any(order.intent.purpose is Purpose.ENTRY for order in orders)
+    }
+    used: dict[str, int] = {}
+    for strategy, _ in held | entering:
+        used[strategy] = used.get(strategy, 0) + 1
+    return used
+
+
+def _exit(level: _Level, view: SizingView) -> OrderIntent:
+    position = _position(level, view)
+    return exit_intent(
+        strategy=level.strategy,
+        symbol=level.symbol,
+        position=position,
+        price=view.prices.get(level.symbol, level.price),
+        bar_ts=view.bar_ts,
+        session_date=view.session.session_date,
+        attempt=0,
+        reason=level.reason,
+    )
+
+
+def _entry(level: _Level, view: SizingView, *, slots_used: int) -> OrderIntent | Skip:
+    side = Side.BUY if level.target > 0 else Side.SELL
+    last = view.prices.get(level.symbol)
+    allocation = view.allocations.get(level.strategy)
+    asset = view.assets.get(level.symbol)
+    if last is None or allocation is None or asset is None:
+        lacks = "price" if last is None else "allocation" if allocation is None else "asset data"
+        return Skip(level.strategy, level.symbol, f"no {lacks}")
+    if side is Side.SELL and not view.allow_short:
+        return Skip(level.strategy, level.symbol, "short sales are switched off (risk.allow_short)")
+    if slots_used >= view.slots:
+        return Skip(level.strategy, level.symbol, f"{slots_used} positions in {view.slots} slots")
+    limit = limit_price(through(last, side=side, offset_bps=view.entry_offset_bps), side=side)
+    if not is_legal_price(limit):
+        return Skip(level.strategy, level.symbol, f"no legal limit price at {plain(last)} USD")
+    fractional = view.allow_fractional and asset.fractionable and side is Side.BUY
+    notional = view.equity * allocation / view.slots * abs(level.target)
+    qty = affordable_qty(notional, price=max(limit, last), fractional=fractional)
+    if qty == 0:
+        why = f"{usd(notional)} USD buy no share at {plain(max(limit, last))}"
+        return Skip(level.strategy, level.symbol, why)
+    return _entry_intent(level, view, side=side, qty=qty, limit=limit, last=last)
+
+
+def _entry_intent(
+    level: _Level, view: SizingView, *, side: Side, qty: Decimal, limit: Decimal, last: Decimal
+) -> OrderIntent:
+    session_date = view.session.session_date
+    return OrderIntent(
+        client_order_id=client_order_id(
+            strategy=level.strategy,
+            session_date=session_date,
+            symbol=level.symbol,
+            bar_ts=view.bar_ts,
+            purpose=Purpose.ENTRY,
+            attempt=0,
+        ),
+        correlation_id=correlation_id(strategy=level.strategy, symbol=level.symbol, bar_ts=view.bar_ts),
+        strategy=level.strategy,
+        symbol=level.symbol,
+        side=side,
+        qty=qty,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.DAY,
+        limit_price=limit,
+        purpose=Purpose.ENTRY,
+        reference_price=last,
+        bar_ts=view.bar_ts,
+        session_date=session_date,
+        attempt=0,
+        reason=level.reason,
+    )
