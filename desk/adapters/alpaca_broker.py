@@ -1,0 +1,329 @@
+"""The broker behind `desk.ports.Broker`: Alpaca's trading API through alpaca-py.
+
+alpaca-py is used for its client (URLs, keys, headers) with `raw_data=True`; its models are not, for
+three reasons found in version 0.44: request models turn qty and prices into floats, one unknown word
+in one element makes a whole list unreadable, and the list of orders stops at 500 in silence. So orders
+are posted as a dict whose amounts are exact decimal strings (Alpaca accepts both), and answers are read
+by `alpaca_parse`.
+
+Submit, once: a 2xx must carry our client order id, or the outcome is unknown. A 422 may mean that the
+id is taken, which is what a submit after a lost answer meets; codes and words of that refusal
+have varied, so after *every* 422 the id is looked up. Found and equal, the order is returned as if
+just acknowledged; found and different, or not to be asked, the outcome is unknown; not found, the
+refusal was plain.
+
+Lists are complete or an error. Orders do not page at Alpaca; windows on `submitted_at` overlap by a
+microsecond and are joined by id, and where 500 orders share one instant `after_order_id` steps through
+them. An element that cannot be read is reported; what then: an order that is or may be ours, and any
+position, makes the list unavailable, because a missing one would be taken for "does not exist"; a
+foreign order or an execution is left out, because the order's filled quantity and the position
+still tell.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import tenacity
+from alpaca.trading.client import TradingClient
+
+from desk.adapters import alpaca_parse as parse
+from desk.adapters.alpaca_http import AlpacaHttp
+from desk.adapters.alpaca_login import Login, login
+from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
+from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
+from schemas.orders import BrokerFill, BrokerOrder, OrderIntent
+from schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ORDERS_PAGE = 500  # Alpaca's maximum
+FILLS_PAGE = 100  # Alpaca's maximum
+PAGES_MAX = 200  # 100,000 orders or 20,000 fills: far past a day of this desk, so more is an error
+TICK = timedelta(microseconds=1)  # the resolution our cursors have
+OUR_PREFIX = "mqd-"  # of our client order ids (docs/architecture.md)
+UNPROCESSABLE = 422
+
+T = TypeVar("T")
+
+
+def connect_broker(
+    settings: Settings, *, sleep: Callable[[float], None] = tenacity.nap.sleep
+) -> "AlpacaBroker":
+    """Check the account's settings and give the broker; nothing is sent yet.
+
+    Raises:
+        ConfigError: see `alpaca_login.login`; live money needs its second switch.
+    """
+    return AlpacaBroker(login(settings), sleep=sleep)
+
+
+class AlpacaBroker:
+    """`desk.ports.Broker` over HTTP."""
+
+    def __init__(self, account: Login, *, sleep: Callable[[float], None] = tenacity.nap.sleep) -> None:
+        client = TradingClient(
+            account.api_key,
+            account.secret_key,
+            paper=account.paper,
+            raw_data=True,
+            url_override=account.trading_url,
+        )
+        self._http = AlpacaHttp(
+            client,
+            url=account.trading_url,
+            connect_timeout_s=account.connect_timeout_s,
+            read_timeout_s=account.read_timeout_s,
+            read_attempts=account.read_attempts,
+            sleep=sleep,
+        )
+        self.unreadable = 0  # elements of lists left out since start, each logged
+
+    def account(self) -> BrokerAccount:
+        """Give the account. Raises BrokerUnavailable."""
+        return self._one("/account", parse.account_of)
+
+    def clock(self) -> BrokerClock:
+        """Give the broker's clock. Raises BrokerUnavailable."""
+        return self._one("/clock", parse.clock_of)
+
+    def calendar(self, start: date, end: date) -> tuple[SessionHours, ...]:
+        """Give the sessions from start to end, both included, oldest first. Raises BrokerUnavailable."""
+        params: dict[str, str | int] = {"start": start.isoformat(), "end": end.isoformat()}
+        days = [self._read(row, "/calendar", parse.hours_of) for row in self._list("/calendar", params)]
+        return tuple(
+            sorted(
+                (day for day in days if start <= day.session_date <= end), key=lambda day: day.session_date
+            )
+        )
+
+    def asset(self, symbol: str) -> Asset:
+        """Give a symbol's properties. Raises NotFound, BrokerUnavailable."""
+        return self._one(f"/assets/{quote(symbol, safe='')}", parse.asset_of)
+
+    def submit(self, intent: OrderIntent) -> BrokerOrder:
+        """Send one order under the intent's client order id, once.
+
+        Raises:
+            Rejected: a definite refusal.
+            OutcomeUnknown: no definite answer, or the id belongs to a different order.
+        """
+        try:
+            answer = self._http.write("POST", "/orders", _body(intent))
+        except Rejected as refusal:
+            if refusal.status != UNPROCESSABLE:
+                raise
+            return self._resolve(intent, refusal)
+        try:
+            order = parse.order_of(parse.row_of(answer, "answer"))
+        except parse.Malformed as error:
+            raise OutcomeUnknown(
+                f"POST /orders {intent.client_order_id}: unreadable answer: {error}"
+            ) from error
+        if order.client_order_id != intent.client_order_id:
+            raise OutcomeUnknown(
+                f"POST /orders {intent.client_order_id}: the answer is about {order.client_order_id!r}"
+            )
+        return order
+
+    def _resolve(self, intent: OrderIntent, refusal: Rejected) -> BrokerOrder:
+        """Settle a 422: give the order that already has our id, or raise the plain refusal."""
+        asked = f"{intent.symbol} {intent.side} {intent.qty}"
+        try:
+            order = self.order_by_client_id(intent.client_order_id)
+        except NotFound:
+            if "unique" in str(refusal):
+                raise OutcomeUnknown(
+                    f"{intent.client_order_id} ({asked}): refused as taken, yet not found: {refusal}"
+                ) from refusal
+            raise refusal from None
+        except BrokerUnavailable as error:
+            raise OutcomeUnknown(
+                f"{intent.client_order_id} ({asked}): refused ({refusal}), and whether the id was taken "
+                f"could not be asked: {error}"
+            ) from error
+        if (order.symbol, order.side, order.qty) != (intent.symbol, intent.side, intent.qty):
+            raise OutcomeUnknown(
+                f"{intent.client_order_id}: the broker has {order.symbol} {order.side} {order.qty} under "
+                f"this id ({order.status}), we asked for {asked}; a person must look"
+            ) from refusal
+        log.info("order already at the broker", extra={"client_order_id": intent.client_order_id})
+        return order
+
+    def cancel(self, broker_order_id: str) -> None:
+        """Ask for a cancel; returning means asked. Raises Rejected, OutcomeUnknown."""
+        self._http.write("DELETE", f"/orders/{quote(broker_order_id, safe='')}")
+
+    def cancel_all(self) -> int:
+        """Ask for a cancel of every open order; give how many were asked.
+
+        Raises:
+            OutcomeUnknown: no list came back.
+        """
+        answer = self._http.write("DELETE", "/orders")
+        try:
+            rows = [parse.row_of(row, "entry") for row in parse.rows_of(answer, "answer")]
+        except parse.Malformed as error:
+            raise OutcomeUnknown(f"DELETE /orders: unreadable answer: {error}") from error
+        refused = [row for row in rows if isinstance(row.get("status"), int) and row["status"] >= 400]
+        for row in refused:
+            log.warning("cancel refused", extra={"order_id": row.get("id"), "status": row.get("status")})
+        return len(rows) - len(refused)
+
+    def order(self, broker_order_id: str) -> BrokerOrder:
+        """Give one order. Raises NotFound, BrokerUnavailable."""
+        return self._one(f"/orders/{quote(broker_order_id, safe='')}", parse.order_of)
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder:
+        """Give one order by our id. Raises NotFound, BrokerUnavailable."""
+        path = "/orders:by_client_order_id"
+        order = self._one(path, parse.order_of, {"client_order_id": client_order_id})
+        if order.client_order_id != client_order_id:
+            raise BrokerUnavailable(f"GET {path}: asked {client_order_id}, told {order.client_order_id!r}")
+        return order
+
+    def open_orders(self) -> tuple[BrokerOrder, ...]:
+        """Give every open order, oldest first, all pages. Raises BrokerUnavailable."""
+        return self._orders(status="open", after=None)
+
+    def orders_since(self, after: datetime) -> tuple[BrokerOrder, ...]:
+        """Give every order submitted at or after `after`, oldest first. Raises BrokerUnavailable."""
+        orders = self._orders(status="all", after=after)
+        return tuple(order for order in orders if order.submitted_at >= after)
+
+    def positions(self) -> tuple[BrokerPosition, ...]:
+        """Give every position, qty signed. Raises BrokerUnavailable, also for one unreadable element."""
+        return tuple(self._read(row, "/positions", parse.position_of) for row in self._list("/positions"))
+
+    def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
+        """Give every execution at or after `after`, oldest first, all pages. Raises BrokerUnavailable."""
+        found: dict[str, BrokerFill] = {}
+        for row in self._activities(after):
+            try:
+                fill = parse.fill_of(row)
+            except parse.Malformed as error:
+                self._report("fill", row, error)
+                continue
+            if fill.filled_at >= after:
+                found[fill.execution_id] = fill
+        return tuple(sorted(found.values(), key=lambda fill: fill.filled_at))
+
+    def _activities(self, after: datetime) -> Iterator[parse.Row]:
+        """Give every FILL activity since the second before `after`, page by page."""
+        path = "/account/activities/FILL"
+        # Whole seconds: the only form Alpaca documents for this parameter, and it is exclusive.
+        since = (after.astimezone(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        params: dict[str, str | int] = {"after": since, "direction": "asc", "page_size": FILLS_PAGE}
+        seen: set[str] = set()
+        for _ in range(PAGES_MAX):
+            page = [self._read(row, path, _identified) for row in self._list(path, params)]
+            fresh = [row for row in page if row["id"] not in seen]
+            yield from fresh
+            seen.update(row["id"] for row in fresh)
+            if len(page) < FILLS_PAGE:
+                return
+            if not fresh:
+                break
+            params["page_token"] = page[-1]["id"]
+        raise BrokerUnavailable(f"GET {path}: the list does not end after {len(seen)} fills")
+
+    def _orders(self, *, status: str, after: datetime | None) -> tuple[BrokerOrder, ...]:
+        """Give all orders of a status, however many share an instant."""
+        path = "/orders"
+        fixed: dict[str, str | int] = {
+            "status": status,
+            "direction": "asc",
+            "limit": ORDERS_PAGE,
+            "nested": "false",  # a leg is an order of its own here
+        }
+        cursor = None if after is None else after - TICK  # `after` excludes its own instant
+        where = {} if cursor is None else {"after": _stamp(cursor)}
+        found: dict[str, parse.Row] = {}
+        for _ in range(PAGES_MAX):
+            page = [self._read(row, path, _identified) for row in self._list(path, {**fixed, **where})]
+            fresh = sum(row["id"] not in found for row in page)
+            found.update((row["id"], row) for row in page)  # a later page knows better
+            if len(page) < ORDERS_PAGE:
+                return self._readable(found)
+            newest = self._read(page[-1], path, _submitted_at) - TICK
+            if cursor is None or newest > cursor:
+                cursor, where = newest, {"after": _stamp(newest)}
+            elif fresh > 0 or "after" in where:
+                where = {"after_order_id": page[-1]["id"]}
+            else:
+                break
+        raise BrokerUnavailable(f"GET {path}: the list does not end after {len(found)} orders")
+
+    def _readable(self, rows: dict[str, parse.Row]) -> tuple[BrokerOrder, ...]:
+        """Read the orders; leave out and report a foreign one that cannot be read."""
+        orders: list[BrokerOrder] = []
+        for row in rows.values():
+            try:
+                orders.append(parse.order_of(row))
+            except parse.Malformed as error:
+                name = parse.word(row, "client_order_id")
+                if name == "" or name.startswith(OUR_PREFIX):
+                    raise BrokerUnavailable(f"order {row['id']} ({name}) is unreadable: {error}") from error
+                self._report("order", row, error)
+        return tuple(sorted(orders, key=lambda order: order.submitted_at))
+
+    def _report(self, kind: str, row: parse.Row, error: parse.Malformed) -> None:
+        self.unreadable += 1
+        log.error(
+            "unreadable element left out", extra={"kind": kind, "id": row.get("id"), "cause": str(error)}
+        )
+
+    def _one(
+        self, path: str, reader: Callable[[parse.Row], T], params: dict[str, str | int] | None = None
+    ) -> T:
+        return self._read(self._http.read(path, params), path, reader)
+
+    def _list(self, path: str, params: dict[str, str | int] | None = None) -> list[object]:
+        try:
+            return parse.rows_of(self._http.read(path, params), "answer")
+        except parse.Malformed as error:
+            raise BrokerUnavailable(f"GET {path}: {error}") from error
+
+    def _read(self, value: Any, path: str, reader: Callable[[parse.Row], T]) -> T:
+        try:
+            return reader(parse.row_of(value, "answer"))
+        except parse.Malformed as error:
+            raise BrokerUnavailable(f"GET {path}: unreadable answer: {error}") from error
+
+
+def _identified(row: parse.Row) -> parse.Row:
+    parse.text(row, "id")
+    return row
+
+
+def _submitted_at(row: parse.Row) -> datetime:
+    return parse.first_instant(row, "submitted_at", "created_at")
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _plain(number: Decimal) -> str:
+    """Write an amount exactly and without an exponent: Decimal("1E+2") becomes "100"."""
+    return format(number.normalize(), "f")
+
+
+def _body(intent: OrderIntent) -> dict[str, str | bool]:
+    """Give the order as posted; amounts are strings so that no float ever touches them."""
+    body: dict[str, str | bool] = {
+        "client_order_id": intent.client_order_id,
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "qty": _plain(intent.qty),
+        "type": intent.order_type.value,
+        "time_in_force": intent.time_in_force.value,
+    }
+    if intent.limit_price is not None:
+        body["limit_price"] = _plain(intent.limit_price)
+    if intent.stop_price is not None:
+        body["stop_price"] = _plain(intent.stop_price)
+    return body

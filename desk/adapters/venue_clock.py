@@ -1,0 +1,124 @@
+"""The clock of the simulated exchange, over HTTP.
+
+The venue owns the time. In lock step it stands still until somebody moves it: `sleep_until(t)` posts
+`/sim/advance {"to": t}`, the venue plays the market up to t, and the answer's `now` is the time from
+then on. Nothing else moves it, so `now()` needs no request. In paced mode the venue's time runs by
+itself at `pace` times ours: `now()` is reckoned from the last answer, and `sleep_until` waits for it.
+
+Advancing is to an absolute instant, so an advance whose answer was lost is simply asked for again.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+import tenacity
+
+from desk.adapters.alpaca_http import BoundedAdapter
+from desk.adapters.alpaca_login import is_loopback
+from desk.adapters.alpaca_parse import Malformed, instant, row_of
+from desk.adapters.system_clock import monotonic
+from desk.errors import BrokerUnavailable
+
+STATE = "/sim/state"
+ADVANCE = "/sim/advance"
+ADVANCE_TIMEOUT_S = 120.0  # playing a whole day in one step takes seconds; this is a venue that hangs
+ATTEMPTS = 3
+RETRY_WAIT_S = 0.2
+ANCHOR_MAX_S = 5.0  # in paced mode the reckoning is checked against the venue this often
+SLICE_S = 0.25  # in paced mode a sleep looks at the venue's time this often
+
+
+class VenueClock:
+    """`desk.ports.Clock` of an exchange server.
+
+    Args:
+        url: the server's base URL, without /v2.
+        sleep: waits in paced mode and between tries, in our seconds.
+        clock_s: our seconds that only run forward.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_timeout_s: float = 3.0,
+        sleep: Callable[[float], None] = tenacity.nap.sleep,
+        clock_s: Callable[[], float] = monotonic,
+    ) -> None:
+        self._url = url
+        self._sleep = sleep
+        self._clock_s = clock_s
+        self._session = requests.Session()
+        self._session.trust_env = not is_loopback(url)
+        for scheme in ("http://", "https://"):
+            self._session.mount(
+                scheme, BoundedAdapter(connect_timeout_s=connect_timeout_s, read_timeout_s=ADVANCE_TIMEOUT_S)
+            )
+        self._pace = 0.0  # venue seconds per second of ours; 0 in lock step
+        self._now: datetime | None = None
+        self._read_at_s = 0.0
+
+    def now(self) -> datetime:
+        """Give the venue's instant, aware UTC.
+
+        Raises:
+            BrokerUnavailable: the venue does not answer.
+        """
+        if self._now is None or (self._pace > 0 and self._clock_s() - self._read_at_s > ANCHOR_MAX_S):
+            self._learn(self._ask("GET", STATE, None))
+        return self._reckoned()
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Return when the venue's time is `instant` or later; in lock step it is played up to it.
+
+        Raises:
+            BrokerUnavailable: the venue does not answer, or does not advance.
+        """
+        now = self.now()
+        while self._pace > 0 and now < instant:
+            left_s = (instant - now).total_seconds() / self._pace
+            self._sleep(min(left_s, SLICE_S))
+            now = self.now()
+        if now < instant:
+            to = instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            self._learn(self._ask("POST", ADVANCE, {"to": to}))
+            if self._reckoned() < instant:
+                raise BrokerUnavailable(f"{ADVANCE}: asked for {to}, the venue stopped at {self._now}")
+
+    def _reckoned(self) -> datetime:
+        assert self._now is not None
+        passed_s = self._clock_s() - self._read_at_s
+        return self._now + timedelta(seconds=passed_s * self._pace)
+
+    def _learn(self, state: Any) -> None:
+        """Take over the venue's instant and pace; its time never runs backwards here."""
+        try:
+            row = row_of(state, "state")
+            now = instant(row, "now")
+        except Malformed as error:
+            raise BrokerUnavailable(f"{self._url}{STATE}: {error}") from error
+        self._now = now if self._now is None else max(now, self._reckoned())
+        self._read_at_s = self._clock_s()
+        if "pace" in row:
+            pace = row["pace"]
+            self._pace = float(pace) if isinstance(pace, int | float) else 0.0
+
+    def _ask(self, method: str, path: str, body: dict[str, str] | None) -> Any:
+        tries = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_fixed(RETRY_WAIT_S),
+            retry=tenacity.retry_if_exception_type(BrokerUnavailable),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return tries(self._ask_once, method, path, body)
+
+    def _ask_once(self, method: str, path: str, body: dict[str, str] | None) -> Any:
+        try:
+            response = self._session.request(method, self._url + path, json=body)
+            response.raise_for_status()
+            return response.json()
+        except (OSError, ValueError) as error:
+            raise BrokerUnavailable(f"{method} {path}: {error}") from error
