@@ -7,6 +7,7 @@ secret, is logged.
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 
 import requests
@@ -93,11 +94,16 @@ def _fitted(text: str) -> str:
 
 
 def _retry_after_s(response: requests.Response) -> float:
-    """Read Discord's waiting time in seconds: the body is finer than the header."""
+    """Read Discord's waiting time in seconds: the body's is finer than the header's."""
     try:
         body = response.json()
-        value = body.get("retry_after") if isinstance(body, dict) else None
-        said = float(response.headers.get("Retry-After", "") if value is None else value)
+    except ValueError:
+        body = None
+    said = body.get("retry_after") if isinstance(body, dict) else None
+    try:
+        seconds = float(response.headers.get("Retry-After", "") if said is None else said)
     except (ValueError, TypeError):
         return RETRY_AFTER_DEFAULT_S
-    return min(max(said, 0.0), RETRY_AFTER_MAX_S) if said == said else RETRY_AFTER_DEFAULT_S
+    if not math.isfinite(seconds):
+        return RETRY_AFTER_DEFAULT_S
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S)

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 import tenacity
 
-from desk.adapters.alpaca_http import BoundedAdapter
+from desk.adapters.alpaca_http import QUOTED_CHARS, BoundedAdapter
 from desk.adapters.alpaca_login import is_loopback
 from desk.adapters.alpaca_parse import Malformed, instant, row_of
 from desk.adapters.system_clock import monotonic
@@ -118,7 +118,9 @@ class VenueClock:
     def _ask_once(self, method: str, path: str, body: dict[str, str] | None) -> Any:
         try:
             response = self._session.request(method, self._url + path, json=body)
-            response.raise_for_status()
+            if not response.ok:
+                said = " ".join(response.text.split())[:QUOTED_CHARS]
+                raise BrokerUnavailable(f"{method} {path}: HTTP {response.status_code} {said}")
             return response.json()
         except (OSError, ValueError) as error:
             raise BrokerUnavailable(f"{method} {path}: {error}") from error
