@@ -12,10 +12,11 @@ The order of the rules is fixed, from cheap and absolute to sums over the book, 
         ORDERS_PER_MINUTE, ORDER_NOTIONAL, POSITION_SHARES, POSITION_NOTIONAL, POSITION_EQUITY_FRAC,
         GROSS_EXPOSURE, NET_EXPOSURE, BUYING_POWER, PATTERN_DAY_TRADER or INTRADAY_MARGIN by date
     exits: DUPLICATE, TRADING_STATE, BAD_ORDER, FRACTIONAL, OUTSIDE_SESSION, OPEN_BREAK,
-        EXIT_EXCEEDS_POSITION, WASH_TRADE
+        EXIT_EXCEEDS_POSITION, WASH_TRADE (the latter against orders known to exist)
 
 Exits pass in REDUCING, under a latch, on stale data, over every limit: they only take exposure away,
-which EXIT_EXCEEDS_POSITION makes sure of. HALTED lets through only exits flagged `flatten`, those of
+which EXIT_EXCEEDS_POSITION makes sure of (net may still rise for a moment, when half a hedge leaves
+first). HALTED lets through only exits flagged `flatten`, those of
 the kill switch and of a person's flatten.
 
 The intents of one minute are judged one after another, each against a view that contains those already
@@ -65,12 +66,12 @@ def review(
 
 
 def review_all(
-    intents: Sequence[OrderIntent], view: GateView, limits: RiskLimits
+    intents: Sequence[OrderIntent], view: GateView, limits: RiskLimits, *, flatten: bool = False
 ) -> tuple[tuple[OrderIntent, Approval | Denial], ...]:
     """Judge a minute's intents in the order given, each with those approved before it in the book."""
     judged = []
     for intent in intents:
-        answer = review(intent, view, limits)
+        answer = review(intent, view, limits, flatten=flatten)
         if isinstance(answer, Approval):
             view = with_approved(view, intent)
         judged.append((intent, answer))

@@ -1,0 +1,490 @@
+"""desk/gate.py: every rule refuses what it is for, and the sum of a minute's yeses keeps every limit."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from desk.exposure import WorkingOrder
+from desk.finding import MISSING
+from desk.gate import GateView, review, review_all, with_approved
+from schemas.orders import (
+    Approval,
+    Denial,
+    OrderIntent,
+    OrderState,
+    OrderType,
+    Purpose,
+    Reason,
+    Side,
+    TimeInForce,
+)
+from schemas.risk import LatchName, RiskLimits, TradingState
+from tests.desk.risk_book import (
+    BAR_TS,
+    DAY,
+    LIMITS,
+    NOW,
+    PRICES,
+    SESSION,
+    WIDE,
+    D,
+    account,
+    asset,
+    entry,
+    gate_view,
+    leave,
+    works,
+)
+
+FRESH = entry()
+SHORT = entry(side=Side.SELL)
+HELD = {"AAPL": D(10)}
+
+
+def limits(**changes: Any) -> RiskLimits:
+    """Give the wide limits with one of them narrowed."""
+    return WIDE.model_copy(update=changes)
+
+
+# One or more cases for every reason: what is asked, in which book, under which limits.
+REFUSED: list[tuple[Reason, OrderIntent, GateView, RiskLimits]] = [
+    (Reason.DUPLICATE, FRESH, gate_view(known_ids={FRESH.client_order_id}), LIMITS),
+    (Reason.TRADING_STATE, FRESH, gate_view(state=TradingState.REDUCING), LIMITS),
+    (Reason.TRADING_STATE, FRESH, gate_view(state=TradingState.HALTED), LIMITS),
+    (Reason.TRADING_STATE, leave(), gate_view(state=TradingState.HALTED, positions=HELD), LIMITS),
+    (Reason.LOSS_LATCH, FRESH, gate_view(latches={LatchName.DAILY_LOSS}), LIMITS),
+    (Reason.LOSS_LATCH, FRESH, gate_view(latches={LatchName.KILL}), LIMITS),
+    (Reason.DAILY_LOSS, FRESH, gate_view(daily_pnl=D(-1000)), LIMITS),
+    (Reason.DAILY_LOSS, FRESH, gate_view(daily_pnl=None), LIMITS),
+    (Reason.BAD_ORDER, entry(qty="0"), gate_view(), LIMITS),
+    (Reason.BAD_ORDER, entry(qty="1.0000000001"), gate_view(), WIDE),
+    (Reason.BAD_ORDER, entry(limit_price=D("200.001")), gate_view(), LIMITS),
+    (Reason.BAD_ORDER, entry(limit_price=None), gate_view(), LIMITS),
+    (Reason.BAD_ORDER, entry(stop_price=D(200)), gate_view(), LIMITS),
+    (Reason.BAD_ORDER, entry(reference_price=D(0)), gate_view(), LIMITS),
+    (Reason.BAD_ORDER, entry(client_order_id="x" * 129), gate_view(), LIMITS),
+    (Reason.BAD_ORDER, entry(session_date=DAY - timedelta(days=1)), gate_view(), LIMITS),
+    (Reason.FRACTIONAL, entry(qty="0.5"), gate_view(), LIMITS),
+    (Reason.FRACTIONAL, entry(qty="0.5", time_in_force=TimeInForce.GTC), gate_view(), WIDE),
+    (Reason.FRACTIONAL, entry(qty="0.5", side=Side.SELL), gate_view(), WIDE),
+    (
+        Reason.FRACTIONAL,
+        entry(qty="0.5"),
+        gate_view(assets={"AAPL": asset("AAPL", fractionable=False)}),
+        WIDE,
+    ),
+    (Reason.FRACTIONAL, entry(qty="0.5"), gate_view(assets={}), WIDE),
+    (Reason.OUTSIDE_SESSION, FRESH, gate_view(now=SESSION.opens_at - timedelta(microseconds=1)), LIMITS),
+    (Reason.OUTSIDE_SESSION, FRESH, gate_view(session=None), LIMITS),
+    (Reason.OUTSIDE_SESSION, leave(), gate_view(now=SESSION.closes_at, positions=HELD), LIMITS),
+    (Reason.CLOSE_OUT, FRESH, gate_view(no_entry_at=NOW), LIMITS),
+    (Reason.CLOSE_OUT, FRESH, gate_view(no_entry_at=None), LIMITS),
+    (Reason.ACCOUNT_BLOCKED, FRESH, gate_view(account=account(trading_blocked=True)), LIMITS),
+    (Reason.ACCOUNT_BLOCKED, FRESH, gate_view(account=account(account_blocked=True)), LIMITS),
+    (Reason.ACCOUNT_BLOCKED, FRESH, gate_view(account=account(trade_suspended_by_user=True)), LIMITS),
+    (Reason.ACCOUNT_BLOCKED, FRESH, gate_view(account=account(status="ACCOUNT_CLOSED")), LIMITS),
+    (Reason.ACCOUNT_BLOCKED, FRESH, gate_view(account=None), LIMITS),
+    (Reason.UNKNOWN_ORDER, FRESH, gate_view(working=(works(FRESH, state=OrderState.UNKNOWN),)), LIMITS),
+    (Reason.OPEN_BREAK, FRESH, gate_view(broken={"AAPL"}), LIMITS),
+    (Reason.OPEN_BREAK, leave(), gate_view(broken={"AAPL"}, positions=HELD), LIMITS),
+    (Reason.INELIGIBLE_SYMBOL, FRESH, gate_view(assets={"AAPL": asset("AAPL", tradable=False)}), LIMITS),
+    (Reason.INELIGIBLE_SYMBOL, FRESH, gate_view(assets={"AAPL": asset("AAPL", status="inactive")}), LIMITS),
+    (Reason.INELIGIBLE_SYMBOL, FRESH, gate_view(assets={}), LIMITS),
+    (Reason.STALE_DATA, FRESH, gate_view(newest_bar_ts={"AAPL": NOW - timedelta(seconds=241)}), LIMITS),
+    (Reason.STALE_DATA, FRESH, gate_view(newest_bar_ts={}), LIMITS),
+    (Reason.SUSPECT_DATA, FRESH, gate_view(suspect={"AAPL"}), LIMITS),
+    (Reason.SHORT_NOT_ALLOWED, SHORT, gate_view(), LIMITS),
+    (Reason.SHORT_NOT_ALLOWED, SHORT, gate_view(account=account(shorting_enabled=False)), WIDE),
+    (Reason.SHORT_NOT_ALLOWED, SHORT, gate_view(assets={"AAPL": asset("AAPL", shortable=False)}), WIDE),
+    (Reason.SHORT_NOT_ALLOWED, SHORT, gate_view(assets={"AAPL": asset("AAPL", easy_to_borrow=False)}), WIDE),
+    (Reason.PRICE_COLLAR, entry(limit_price=D("206.01")), gate_view(), LIMITS),
+    (Reason.PRICE_COLLAR, entry(limit_price=D("193.99")), gate_view(), LIMITS),
+    (Reason.PRICE_COLLAR, FRESH, gate_view(prices={}), LIMITS),
+    (Reason.EXIT_REFUSABLE, SHORT, gate_view(positions=HELD), WIDE),
+    (Reason.EXIT_REFUSABLE, FRESH, gate_view(positions={"AAPL": D(-10)}), WIDE),
+    (Reason.EXIT_REFUSABLE, SHORT, gate_view(working=(works(FRESH),)), WIDE),
+    (Reason.WASH_TRADE, FRESH, gate_view(positions=HELD, working=(works(leave()),)), LIMITS),
+    (Reason.WASH_TRADE, leave(), gate_view(positions=HELD, working=(works(FRESH),)), LIMITS),
+    (Reason.ORDERS_PER_DAY, FRESH, gate_view(orders_today=500), LIMITS),
+    (Reason.ORDERS_PER_MINUTE, FRESH, gate_view(entries_this_minute=60), LIMITS),
+    (Reason.ORDER_NOTIONAL, FRESH, gate_view(), limits(order_notional_max_usd=D("1999.99"))),
+    (Reason.POSITION_SHARES, FRESH, gate_view(positions=HELD), limits(position_shares_max=D(19))),
+    (Reason.POSITION_NOTIONAL, FRESH, gate_view(positions=HELD), limits(position_notional_max_usd=D(3999))),
+    (
+        Reason.POSITION_EQUITY_FRAC,
+        FRESH,
+        gate_view(account=account(equity=D(10_000))),
+        limits(position_equity_frac=D("0.19")),
+    ),
+    (Reason.POSITION_EQUITY_FRAC, FRESH, gate_view(account=account(equity=D(0))), WIDE),
+    (Reason.GROSS_EXPOSURE, FRESH, gate_view(positions={"SPY": D(-10)}), limits(gross_max_usd=D(7999))),
+    (Reason.GROSS_EXPOSURE, FRESH, gate_view(positions={"XOM": D(1)}), WIDE),
+    (Reason.NET_EXPOSURE, FRESH, gate_view(positions={"SPY": D(10)}), limits(net_max_usd=D(7999))),
+    (Reason.BUYING_POWER, FRESH, gate_view(account=account(buying_power=D("1999.99"))), LIMITS),
+    (Reason.BUYING_POWER, SHORT, gate_view(account=account(buying_power=D("2059.99"))), WIDE),
+    (
+        Reason.BUYING_POWER,
+        FRESH,
+        gate_view(
+            account=account(buying_power=D(5999)),
+            working=(works(entry("MSFT"), state=OrderState.UNKNOWN),),
+        ),
+        LIMITS,
+    ),
+    (Reason.INTRADAY_MARGIN, SHORT, gate_view(account=account(equity=D(1_999))), WIDE),
+    (Reason.EXIT_EXCEEDS_POSITION, leave(position="11"), gate_view(positions=HELD), LIMITS),
+    (Reason.EXIT_EXCEEDS_POSITION, leave(position="-10"), gate_view(positions=HELD), LIMITS),
+    (Reason.EXIT_EXCEEDS_POSITION, leave(), gate_view(), LIMITS),
+    (
+        Reason.EXIT_EXCEEDS_POSITION,
+        leave(),
+        gate_view(positions=HELD, working=(works(leave(), remaining="1", state=OrderState.UNKNOWN),)),
+        LIMITS,
+    ),
+]
+OLD_DAY = DAY.replace(year=2025)
+OLD_SESSION = SESSION.model_copy(update={"session_date": OLD_DAY})
+SMALL = account(equity=D(24_999), buying_power=D(99_996))
+REFUSED += [
+    (
+        Reason.PATTERN_DAY_TRADER,
+        entry(session_date=OLD_DAY),
+        gate_view(session=OLD_SESSION, account=SMALL, day_trades=day_trades),
+        WIDE,
+    )
+    for day_trades in (3, None)
+]
+
+
+@pytest.mark.parametrize(
+    ("reason", "intent", "view", "held_against"),
+    REFUSED,
+    ids=[f"{case[0].value}-{number}" for number, case in enumerate(REFUSED)],
+)
+def test_refused(reason: Reason, intent: OrderIntent, view: GateView, held_against: RiskLimits) -> None:
+    """The case is refused for its reason, with a message that names the order."""
+    answer = review(intent, view, held_against)
+
+    assert isinstance(answer, Denial)
+    assert answer.reason is reason
+    assert answer.message.startswith(f"{intent.symbol} {intent.side.value} ")
+    assert answer.number > answer.limit or answer.number == MISSING or reason is Reason.DAILY_LOSS
+
+
+def test_every_reason_has_a_case() -> None:
+    """No reason of the contract is without a test that triggers it."""
+    assert {case[0] for case in REFUSED} == set(Reason)
+
+
+ENTRY_RULES = [
+    Reason.DUPLICATE,
+    Reason.TRADING_STATE,
+    Reason.LOSS_LATCH,
+    Reason.DAILY_LOSS,
+    Reason.BAD_ORDER,
+    Reason.FRACTIONAL,
+    Reason.OUTSIDE_SESSION,
+    Reason.CLOSE_OUT,
+    Reason.ACCOUNT_BLOCKED,
+    Reason.UNKNOWN_ORDER,
+    Reason.OPEN_BREAK,
+    Reason.INELIGIBLE_SYMBOL,
+    Reason.STALE_DATA,
+    Reason.SUSPECT_DATA,
+    Reason.SHORT_NOT_ALLOWED,
+    Reason.PRICE_COLLAR,
+    Reason.EXIT_REFUSABLE,
+    Reason.WASH_TRADE,
+    Reason.ORDERS_PER_DAY,
+    Reason.ORDERS_PER_MINUTE,
+    Reason.ORDER_NOTIONAL,
+    Reason.POSITION_SHARES,
+    Reason.POSITION_NOTIONAL,
+    Reason.POSITION_EQUITY_FRAC,
+    Reason.GROSS_EXPOSURE,
+    Reason.NET_EXPOSURE,
+    Reason.BUYING_POWER,
+    Reason.INTRADAY_MARGIN,
+]
+
+
+def test_a_plain_entry_is_approved_with_every_number() -> None:
+    """I5: the approval carries every rule once, in the documented order, none beyond its limit."""
+    answer = review(FRESH, gate_view(positions=HELD), LIMITS)
+
+    assert isinstance(answer, Approval)
+    assert [check.reason for check in answer.checks] == ENTRY_RULES
+    numbers = {check.reason: (check.number, check.limit) for check in answer.checks}
+    assert numbers[Reason.GROSS_EXPOSURE] == (D(4000), D(100_000))
+    assert numbers[Reason.POSITION_EQUITY_FRAC] == (D("0.04"), D("0.25"))
+    assert numbers[Reason.STALE_DATA] == (D(2), D(180))
+    assert all(0 <= number <= limit for number, limit in numbers.values())
+
+
+def test_a_limit_that_is_met_exactly_passes() -> None:
+    """Limits are inclusive: gross of exactly the limit is approved, a cent less is not."""
+    view = gate_view(positions={"SPY": D(10)})
+
+    assert isinstance(review(FRESH, view, limits(gross_max_usd=D(8000))), Approval)
+    assert isinstance(review(FRESH, view, limits(gross_max_usd=D("7999.99"))), Denial)
+
+
+def test_a_denial_reads_as_a_sentence_with_number_and_limit() -> None:
+    """The message names the thing, the number and the limit."""
+    answer = review(entry(qty="126"), gate_view(positions={"SPY": D(10)}), limits(gross_max_usd=D(30_000)))
+
+    assert isinstance(answer, Denial)
+    assert answer.message == "AAPL buy 126 denied: gross 31,200 USD over 30,000"
+    assert (answer.number, answer.limit, answer.judged_at) == (D(31_200), D(30_000), NOW)
+
+
+WORST_BOOK = gate_view(
+    positions=HELD,
+    state=TradingState.REDUCING,
+    latches=frozenset(LatchName),
+    daily_pnl=None,
+    no_entry_at=None,
+    account=None,
+    prices={},
+    newest_bar_ts={},
+    suspect={"AAPL"},
+    assets={},
+    orders_today=10_000,
+    entries_this_minute=10_000,
+    day_trades=None,
+    working=(works(FRESH, state=OrderState.UNKNOWN),),
+)
+
+
+def test_an_exit_passes_where_nothing_else_does() -> None:
+    """REDUCING, latched, stale, blind, over every count and without an account: the exit still goes."""
+    assert isinstance(review(leave(), WORST_BOOK, LIMITS), Approval)
+
+
+def test_halted_lets_only_a_flatten_through() -> None:
+    """HALTED refuses every order but an exit that is the kill switch's or flatten's own."""
+    view = replace(WORST_BOOK, state=TradingState.HALTED, broken={"AAPL"})
+
+    assert isinstance(review(leave(), view, LIMITS, flatten=True), Approval)
+    assert isinstance(review(leave(), view, LIMITS), Denial)
+    assert isinstance(review(FRESH, view, LIMITS, flatten=True), Denial)
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+def test_an_entry_is_never_a_flatten(flatten: bool) -> None:
+    """The flag opens nothing for an entry, even in an active book."""
+    answer = review(FRESH, gate_view(), LIMITS, flatten=flatten)
+
+    assert isinstance(answer, Denial if flatten else Approval)
+
+
+def test_a_flatten_too_stays_within_the_position() -> None:
+    """Not even the kill switch may turn a long position into a short one."""
+    answer = review(leave(position="11"), gate_view(positions=HELD), LIMITS, flatten=True)
+
+    assert isinstance(answer, Denial)
+    assert answer.reason is Reason.EXIT_EXCEEDS_POSITION
+
+
+def test_two_limits_that_do_not_cross_are_no_wash_trade() -> None:
+    """A resting sell limit above the buy limit cannot meet it."""
+    resting = leave(order_type=OrderType.LIMIT, limit_price=D("200.01"))
+    view = gate_view(positions=HELD, working=(works(resting),))
+
+    assert isinstance(review(FRESH, view, LIMITS), Approval)
+
+
+def test_f3_race_between_signals_of_one_minute() -> None:
+    """F3: three entries of one minute that fit one by one but not together: the third is refused."""
+    asked = [
+        entry("AAPL", "20", client_order_id="a"),
+        entry("MSFT", "10", client_order_id="b"),
+        entry("SPY", "7", client_order_id="c"),
+    ]
+    held_against = limits(gross_max_usd=D(10_000))
+
+    alone = [review(intent, gate_view(), held_against) for intent in asked]
+    together = review_all(asked, gate_view(), held_against)
+
+    assert all(isinstance(answer, Approval) for answer in alone)
+    assert [isinstance(answer, Approval) for _, answer in together] == [True, True, False]
+    last = together[-1][1]
+    assert isinstance(last, Denial)
+    assert (last.reason, last.number) == (Reason.GROSS_EXPOSURE, D(12_200))
+
+
+def test_f3_the_same_intent_twice_in_a_minute_is_approved_once() -> None:
+    """F3, I2: the second of two equal intents meets the first one's id."""
+    (_, first), (_, second) = review_all([FRESH, FRESH], gate_view(), LIMITS)
+
+    assert isinstance(first, Approval)
+    assert isinstance(second, Denial)
+    assert second.reason is Reason.DUPLICATE
+
+
+def test_f3_two_exits_of_one_position_in_a_minute() -> None:
+    """F3: the first exit takes the whole position, so the second has nothing left to take."""
+    judged = review_all([leave(), leave(attempt=1)], gate_view(positions=HELD), LIMITS)
+
+    assert isinstance(judged[0][1], Approval)
+    assert isinstance(judged[1][1], Denial)
+    assert judged[1][1].reason is Reason.EXIT_EXCEEDS_POSITION
+
+
+def test_f7_notional_overexposure_by_many_small_orders() -> None:
+    """F7: whatever number of small entries is asked for, the symbol's notional never passes its limit."""
+    asked = [entry("AAPL", "30", client_order_id=str(number)) for number in range(20)]
+
+    judged = review_all(asked, gate_view(), limits(position_notional_max_usd=D(25_000)))
+
+    approved = [intent for intent, answer in judged if isinstance(answer, Approval)]
+    assert sum(intent.qty for intent in approved) * PRICES["AAPL"] == D(24_000)
+    assert {answer.reason for _, answer in judged if isinstance(answer, Denial)} == {Reason.POSITION_NOTIONAL}
+
+
+def test_f7_a_working_exit_makes_no_room_before_it_fills() -> None:
+    """F7: 8,000 USD that are leaving still count, because the exit may not fill."""
+    view = gate_view(positions={"MSFT": D(20)}, working=(works(leave("MSFT", "20")),))
+
+    answer = review(FRESH, view, limits(gross_max_usd=D(9_999)))
+
+    assert isinstance(answer, Denial)
+    assert answer.reason is Reason.GROSS_EXPOSURE
+
+
+def test_f9_an_order_with_a_lost_answer_keeps_its_exposure() -> None:
+    """F9, I4: an UNKNOWN order counts like one that rests at the broker."""
+    view = gate_view(working=(works(entry("MSFT", "20"), state=OrderState.UNKNOWN),))
+
+    answer = review(FRESH, view, limits(gross_max_usd=D(9_999)))
+
+    assert isinstance(answer, Denial)
+    assert (answer.reason, answer.number) == (Reason.GROSS_EXPOSURE, D(10_000))
+
+
+def test_with_approved_counts_once() -> None:
+    """An approved entry is a pending order, a known id, one order of the day and one of the minute."""
+    after = with_approved(gate_view(), FRESH)
+
+    assert after.working == (WorkingOrder(FRESH, FRESH.qty, OrderState.PENDING),)
+    assert after.known_ids == {FRESH.client_order_id}
+    assert (after.orders_today, after.entries_this_minute) == (1, 1)
+    assert with_approved(gate_view(), leave()).entries_this_minute == 0
+
+
+symbols = st.sampled_from(sorted(PRICES))
+shares = st.integers(1, 60)
+states = st.sampled_from([OrderState.PENDING, OrderState.SUBMITTED, OrderState.UNKNOWN])
+
+
+@st.composite
+def asks(draw: st.DrawFn) -> OrderIntent:
+    """Give an entry or exit of any symbol, side and size, near the last price."""
+    symbol, qty = draw(symbols), draw(shares)
+    order_id = f"ask-{draw(st.integers(0, 10_000))}"
+    if draw(st.booleans()):
+        position = qty * draw(st.sampled_from([-1, 1]))
+        return leave(symbol, str(position), client_order_id=order_id)
+    side = draw(st.sampled_from(Side))
+    price = PRICES[symbol] + draw(st.integers(-300, 300)) * D("0.01")
+    return entry(symbol, str(qty), side, limit_price=price, client_order_id=order_id)
+
+
+@st.composite
+def books(draw: st.DrawFn) -> GateView:
+    """Give a book with positions and working entries on the positions' side."""
+    positions = draw(st.dictionaries(symbols, st.integers(-40, 40).map(D)))
+    working = tuple(
+        works(
+            entry(symbol, str(qty), Side.SELL if positions.get(symbol, D(1)) < 0 else Side.BUY),
+            state=draw(states),
+        )
+        for symbol, qty in draw(st.lists(st.tuples(symbols, shares), max_size=3))
+    )
+    return gate_view(positions=positions, working=working, orders_today=draw(st.integers(0, 5)))
+
+
+def worst(view: GateView) -> tuple[Decimal, Decimal, dict[str, Decimal]]:
+    """Try every combination of orders that fill or do not: the largest gross, net and shares by symbol.
+
+    Independent of desk/exposure.py: it enumerates, where that one reasons in intervals.
+    """
+    gross, net = D(0), D(0)
+    qty_worst = dict.fromkeys(PRICES, D(0))
+    lows: dict[str, tuple[Decimal, Decimal]] = {}
+    for symbol, price in PRICES.items():
+        orders = [order for order in view.working if order.intent.symbol == symbol]
+        values = []
+        for filled in product((False, True), repeat=len(orders)):
+            qty = usd = view.positions.get(symbol, D(0))
+            usd *= price
+            for order, done in zip(orders, filled, strict=True):
+                if done:
+                    paid = max(order.intent.limit_price or price, price)
+                    qty += order.intent.side.sign * order.remaining
+                    usd += order.intent.side.sign * order.remaining * paid
+            values.append(usd)
+            qty_worst[symbol] = max(qty_worst[symbol], abs(qty))
+        gross += max(abs(value) for value in values)
+        lows[symbol] = (min(values), max(values))
+    net = max(abs(sum(low for low, _ in lows.values())), abs(sum(high for _, high in lows.values())))
+    return gross, net, qty_worst
+
+
+@settings(max_examples=150)
+@given(view=books(), asked=st.lists(asks(), min_size=1, max_size=6))
+def test_i6_no_combination_of_fills_exceeds_a_limit(view: GateView, asked: list[OrderIntent]) -> None:
+    """I6: after every approval of a minute, no way in which the orders may fill passes a limit.
+
+    An exit is let pass whatever the limits say, and can add nothing to gross or to a position. (It may
+    add to net: the long half of a hedge that leaves first.)
+    """
+    held_against = limits(
+        gross_max_usd=D(30_000), net_max_usd=D(20_000), position_shares_max=D(70), orders_per_day=7
+    )
+    after = view
+    for intent, answer in review_all(asked, view, held_against):
+        if isinstance(answer, Denial):
+            continue
+        before, after = worst(after), with_approved(after, intent)
+        gross, net, held = worst(after)
+        if intent.purpose is Purpose.ENTRY:
+            assert gross <= held_against.gross_max_usd
+            assert net <= held_against.net_max_usd
+            assert held[intent.symbol] <= held_against.position_shares_max
+        else:
+            assert (gross, held) == (before[0], before[2])
+    assert after.orders_today <= max(held_against.orders_per_day, view.orders_today + len(asked))
+
+
+@settings(max_examples=150)
+@given(view=books(), asked=st.lists(asks(), min_size=1, max_size=8))
+def test_exits_never_reverse_or_grow_a_position(view: GateView, asked: list[OrderIntent]) -> None:
+    """The approved exits of a minute, all filled, leave every position between its size and zero."""
+    judged = review_all(asked, view, WIDE)
+
+    for symbol, held in view.positions.items():
+        exits = [
+            intent
+            for intent, answer in judged
+            if isinstance(answer, Approval) and intent.purpose is Purpose.EXIT and intent.symbol == symbol
+        ]
+        left = held + sum((intent.side.sign * intent.qty for intent in exits), D(0))
+        assert min(held, D(0)) <= left <= max(held, D(0))
+
+
+@given(view=books(), asked=st.lists(asks(), max_size=6))
+def test_review_is_deterministic(view: GateView, asked: list[OrderIntent]) -> None:
+    """The same intents, book and limits give the same answers."""
+    assert review_all(asked, view, LIMITS) == review_all(asked, view, LIMITS)
+
+
+def test_the_newest_bar_of_this_minute_is_fresh() -> None:
+    """A bar is as old as its right edge: at 15:01:02 the 15:00 bar is two seconds old."""
+    assert isinstance(review(FRESH, gate_view(newest_bar_ts={"AAPL": BAR_TS}), LIMITS), Approval)
