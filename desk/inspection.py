@@ -117,12 +117,12 @@ class Inspection:
     @property
     def accepted(self) -> pl.DataFrame:
         """Give the newest print per symbol and minute, columns of `RAW_SCHEMA`, sorted, all segments."""
-        return self._newest().select(RAW_SCHEMA)
+        return self._newest().select(*RAW_SCHEMA)
 
     @property
     def regular(self) -> pl.DataFrame:
         """Give the newest prints of the regular session only, columns of `RAW_SCHEMA`, sorted."""
-        return self._newest().filter(pl.col("segment") == Segment.REGULAR.value).select(RAW_SCHEMA)
+        return self._newest().filter(pl.col("segment") == Segment.REGULAR.value).select(*RAW_SCHEMA)
 
     def prints(self, *, known_at: datetime, provider: str, feed: str) -> pl.DataFrame:
         """Give every accepted print as the warehouse keeps it, columns of `PRINT_SCHEMA`."""
@@ -131,7 +131,7 @@ class Inspection:
             pl.lit(provider).alias("provider"),
             pl.lit(feed).alias("feed"),
             pl.lit(known_at, pl.Datetime("us", "UTC")).alias("known_at"),
-        ).select(PRINT_SCHEMA)
+        ).select(*PRINT_SCHEMA)
 
     def _newest(self) -> pl.DataFrame:
         return self.bars.unique(subset=["symbol", "ts"], keep="last", maintain_order=True)

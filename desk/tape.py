@@ -68,7 +68,7 @@ class Tape:
         self._chunks.append((newest, accepted))
         regular = accepted.filter(pl.col("segment") == Segment.REGULAR.value)
         if regular.height > 0:
-            self._waiting.append(regular.select(RAW_SCHEMA))
+            self._waiting.append(regular.select(*RAW_SCHEMA))
             self._note_latest(regular)
         self._last = _newest_bars([self._last, _as_last(accepted)])
 
