@@ -1,0 +1,507 @@
+"""The trading floor: the venue's clock, its orders, and what the market does to them.
+
+Time moves only in `advance`, which plays prints and the session's edges in their order: at the open,
+orders taken while the market was closed become working; at the close and at the end of extended hours
+DAY orders expire and the day's fees are taken; at 04:00 New York the next session begins. Only symbols
+with working orders are played, so a quiet minute costs nothing.
+
+Everything is a function of market, rules, seed and the calls made: two floors given the same calls agree in
+every id and instant. Instants of records are the venue's time made strictly increasing by microseconds, so
+listings by time never tie.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from desk.errors import NoBars
+from desk.exchange.books import Books, Totals
+from desk.exchange.market import Market, listed
+from desk.exchange.matching import Print, Rules, match
+from desk.exchange.orders import Execution, Ids, OrderRequest, Status, VenueEvent, VenueOrder
+from desk.exchange.refusals import NOT_FOUND, UNPROCESSABLE, Draft, Refusal, Situation, admit, checked
+from desk.exchange.tape import Tape
+from desk.fees import fees_for
+from desk.hours import LAST_DAY, next_session, session_hours, sessions_between
+from desk.money import ZERO
+from schemas.account import Asset, SessionHours
+from schemas.bars import RAW_SCHEMA
+from schemas.orders import OrderType, Side, TimeInForce
+
+EXTENDED_BEFORE = timedelta(hours=5, minutes=30)  # 04:00 New York
+EXTENDED_AFTER = timedelta(hours=4)  # 20:00 New York, 17:00 on an early close
+STARTS_BEFORE_OPEN = timedelta(minutes=5)  # a venue starts at 09:25 New York unless told otherwise
+GTC_LIFE = timedelta(days=90)  # ALPACA.md section 2.3
+HISTORY_DAYS_MAX = 400  # how far back bars are served: a year of sessions and room to spare
+MICROSECOND = timedelta(microseconds=1)
+
+Listener = Callable[[VenueEvent], None]
+
+
+class Floor:
+    """One account trading in one market, on its own clock."""
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        session_date: date,
+        starts_at: datetime | None = None,
+        starting_cash: Decimal = Decimal(100_000),
+        rules: Rules | None = None,
+        seed: int = 0,
+        assets: Mapping[str, Asset] | None = None,
+    ) -> None:
+        """Open the floor on a date.
+
+        Args:
+            market: the bars.
+            session_date: the first session; it must have bars.
+            starts_at: the clock's first instant; five minutes before the open by default.
+            starting_cash: USD in the account.
+            rules: spread, participation, band.
+            seed: names orders and executions.
+            assets: properties of symbols that differ from an ordinary share's.
+
+        Raises:
+            NoBars: the date has no session, or the market has no bars of it.
+        """
+        hours = session_hours(session_date)
+        if hours is None:
+            raise NoBars(f"{session_date} is no trading day of the New York Stock Exchange")
+        self.rules = rules if rules is not None else Rules()
+        self.market = market
+        self.tape = Tape(market, hours, self.rules)
+        if self.tape.frame.height == 0:
+            raise NoBars(f"the market has no bars of {listed(list(market.symbols))} on {session_date}")
+        self.now = starts_at if starts_at is not None else hours.opens_at - STARTS_BEFORE_OPEN
+        self.seed = seed
+        self.books = Books(starting_cash)
+        self.orders: dict[str, VenueOrder] = {}
+        self.open_orders: dict[str, VenueOrder] = {}
+        self.listeners: list[Listener] = []
+        self.opened_at = self.now
+        self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
+        self._by_client_id: dict[str, str] = {}
+        self._working: dict[str, list[str]] = {}
+        self._taken: dict[str, tuple[datetime, Decimal]] = {}
+        self._reserved = ZERO
+        self._ids = Ids(seed)
+        self._event_ids = Ids(seed)
+        self._last_stamp = self.now - MICROSECOND
+        self._played = self.now
+        self._agenda = [edge for edge in self._edges() if edge[0] > self.now]
+
+    @property
+    def hours(self) -> SessionHours:
+        """Give the current session; it stays current until 04:00 New York of the next."""
+        return self.tape.hours
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the regular session is on."""
+        return self.hours.opens_at <= self.now < self.hours.closes_at
+
+    def advance(self, to: datetime) -> None:
+        """Play the market up to and including an instant; a past one does nothing."""
+        while self._agenda and self._agenda[0][0] <= to:
+            at, act = self._agenda.pop(0)
+            self._play(at - MICROSECOND)
+            self.now = at
+            act()
+        if to > self.now:
+            self._play(to)
+            self.now = to
+        elif to == self.now:
+            self._play(to)
+
+    def asset(self, symbol: str) -> Asset:
+        """Give a symbol's properties.
+
+        Raises:
+            Refusal: 404, the venue does not know it.
+        """
+        found = self._assets.get(symbol)
+        if found is None:
+            raise Refusal(404, NOT_FOUND, f"asset not found for {symbol}")
+        return found
+
+    def assets(self) -> tuple[Asset, ...]:
+        """Give every symbol's properties, by symbol."""
+        return tuple(self._assets[symbol] for symbol in sorted(self._assets))
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """Give the price the symbol is valued at now."""
+        return self.tape.mark(symbol, self.now)
+
+    def marks(self) -> dict[str, Decimal]:
+        """Give the price of every held symbol that has one."""
+        found = {symbol: self.mark(symbol) for symbol in self.books.holdings}
+        return {symbol: price for symbol, price in found.items() if price is not None}
+
+    def totals(self) -> Totals:
+        """Value the account now."""
+        return self.books.totals(self.marks(), reserved=self._reserved)
+
+    @property
+    def shorting_enabled(self) -> bool:
+        """Tell whether the account may sell short: margin only."""
+        return self.books.multiplier > 1
+
+    def bars(self, start: datetime, end: datetime) -> pl.DataFrame:
+        """Give the public bars with ts in [start, end), earlier sessions included, in order of time."""
+        frames: list[pl.DataFrame] = []
+        today = self.hours.session_date
+        first = max(start.date() - timedelta(days=1), today - timedelta(days=HISTORY_DAYS_MAX))
+        if start < self.hours.opens_at - EXTENDED_BEFORE and first < today:
+            for hours in sessions_between(first, min(today, end.date() + timedelta(days=1))):
+                frame = self.market.frame(hours.session_date)
+                frames.append(frame.filter((pl.col("ts") >= start) & (pl.col("ts") < end)).sort("ts"))
+        frames.append(self.tape.published(self.now, start, end))
+        return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+    def latest_bars(self) -> pl.DataFrame:
+        """Give the newest public bar of every symbol."""
+        public = self.bars(self.hours.opens_at - EXTENDED_BEFORE, self.now)
+        if public.height == 0:
+            return pl.DataFrame(schema=RAW_SCHEMA)
+        return public.group_by("symbol", maintain_order=True).last().select(list(RAW_SCHEMA)).sort("symbol")
+
+    def order(self, order_id: str) -> VenueOrder:
+        """Give an order.
+
+        Raises:
+            Refusal: 404.
+        """
+        found = self.orders.get(order_id)
+        if found is None:
+            raise Refusal(404, NOT_FOUND, f"order not found for {order_id}")
+        return found
+
+    def order_by_client_id(self, client_order_id: str) -> VenueOrder:
+        """Give the order of a client order id.
+
+        Raises:
+            Refusal: 404.
+        """
+        order_id = self._by_client_id.get(client_order_id)
+        if order_id is None:
+            raise Refusal(404, NOT_FOUND, f"order not found for {client_order_id}")
+        return self.orders[order_id]
+
+    def submit(self, request: OrderRequest) -> VenueOrder:
+        """Take an order and give it as first answered; it may be filled by the time this returns.
+
+        Raises:
+            Refusal: the order is not taken and leaves no trace.
+        """
+        draft = checked(request)
+        if draft.symbol not in self._assets:
+            raise Refusal(422, UNPROCESSABLE, f'asset "{draft.symbol}" not found')
+        self._check_client_id(draft.client_order_id)
+        quote = self.tape.quote(draft.symbol, self.now)
+        admission = admit(
+            draft,
+            Situation(
+                asset=self._assets[draft.symbol],
+                books=self.books,
+                resting=[order for order in self.open_orders.values() if order.symbol == draft.symbol],
+                buying_power=self.totals().buying_power,
+                bid=None if quote is None else quote[0],
+                ask=None if quote is None else quote[1],
+                shorting_enabled=self.shorting_enabled,
+            ),
+        )
+        works_now = self._trades_now(draft.extended_hours)
+        taken = self._record(
+            draft,
+            status=Status.PENDING_NEW if works_now else Status.ACCEPTED,
+            position_intent=admission.position_intent,
+            reserve_price=admission.reserve_price,
+        )
+        self._emit(str(taken.status), taken)
+        if works_now:
+            self._arrive(taken)
+        elif taken.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+            self._end(taken, Status.CANCELED)
+        return taken
+
+    def cancel(self, order_id: str) -> None:
+        """Cancel an order; a canceled one may be canceled again.
+
+        Raises:
+            Refusal: 404 unknown, 422 filled or expired.
+        """
+        order = self.order(order_id)
+        if order.status.is_open:
+            self._end(order, Status.CANCELED)
+        elif order.status is not Status.CANCELED:
+            raise Refusal(422, UNPROCESSABLE, f'order is already in "{order.status}" state')
+
+    def cancel_all(self) -> tuple[VenueOrder, ...]:
+        """Cancel every open order and give them as they are then."""
+        asked = tuple(self.open_orders)
+        for order_id in asked:
+            self.cancel(order_id)
+        return tuple(self.orders[order_id] for order_id in asked)
+
+    def close_position(self, symbol: str, qty: Decimal | None) -> VenueOrder:
+        """Send the market order that closes a position, or `qty` shares of it.
+
+        Raises:
+            Refusal: 404 no position; what `submit` raises.
+        """
+        held = self.books.qty(symbol)
+        if held == 0:
+            raise Refusal(404, NOT_FOUND, "position does not exist")
+        side = Side.SELL if held > 0 else Side.BUY
+        shares = abs(held) if qty is None else qty
+        return self.submit(OrderRequest(symbol, str(side), "market", "day", qty=shares))
+
+    def trade_by_hand(self, symbol: str, side: Side, qty: Decimal, price: Decimal | None) -> VenueOrder:
+        """Trade at once and in full, past every rule: a person's hand at the broker.
+
+        Raises:
+            Refusal: the symbol is unknown, the quantity is not positive, or no price is known and none given.
+        """
+        if symbol not in self._assets:
+            raise Refusal(422, UNPROCESSABLE, f'asset "{symbol}" not found')
+        quote = self.tape.quote(symbol, self.now)
+        if price is None and quote is None:
+            raise Refusal(422, UNPROCESSABLE, f"no price of {symbol} is known yet; give one")
+        request = OrderRequest(symbol, str(side), "market", "day", qty=qty, source="manual")
+        order = self._record(
+            checked(request),
+            status=Status.NEW,
+            position_intent="buy_to_open" if side is Side.BUY else "sell_to_close",
+            reserve_price=ZERO,
+        )
+        self._emit("new", order, execution_id=self._ids.next("execution"))
+        if price is None:
+            assert quote is not None
+            price = quote[1] if side is Side.BUY else quote[0]
+        return self._execute(order, qty=qty, price=price)
+
+    def _edges(self) -> list[tuple[datetime, Callable[[], None]]]:
+        """Give the instants at which this session does something by itself."""
+        hours = self.hours
+        edges: list[tuple[datetime, Callable[[], None]]] = [
+            (hours.opens_at - EXTENDED_BEFORE, self._release),
+            (hours.opens_at, self._release),
+            (hours.closes_at, self._expire),
+            (hours.closes_at + EXTENDED_AFTER, self._expire),
+        ]
+        if hours.session_date < LAST_DAY - timedelta(days=7):
+            following = next_session(hours.session_date)
+            edges.append((following.opens_at - EXTENDED_BEFORE, self._roll))
+        return edges
+
+    def _release(self) -> None:
+        """Make the orders work that were taken while they could not trade."""
+        for order in [o for o in self.open_orders.values() if o.status is Status.ACCEPTED]:
+            if self._trades_now(order.extended_hours):
+                self._work(order)
+
+    def _expire(self) -> None:
+        """End the orders whose time has come and take the session's fees."""
+        for order in [o for o in self.open_orders.values() if o.expires_at <= self.now]:
+            self._end(order, Status.EXPIRED if order.time_in_force is TimeInForce.DAY else Status.CANCELED)
+        if len(self.books.accrued) > 0:
+            self.books.charge_fees(
+                activity_id=self._ids.next("fee"), session_date=self.hours.session_date, at=self._stamp()
+            )
+
+    def _roll(self) -> None:
+        """Begin the next session."""
+        self.books.start_session(self.marks())
+        self.tape = Tape(self.market, next_session(self.hours.session_date), self.rules)
+        self._taken.clear()
+        self._agenda = self._edges()[1:]
+        self._release()
+
+    def _play(self, through: datetime) -> None:
+        """Let working orders meet the prints after the last played instant, up to and including `through`."""
+        met = [
+            (seen.at, symbol, seen, before)
+            for symbol, ids in self._working.items()
+            if ids
+            for seen, before in self.tape.prints_between(symbol, self._played, through)
+        ]
+        met.sort(key=lambda one: one[:2])
+        for at, symbol, seen, before in met:
+            self.now = at
+            for order_id in tuple(self._working[symbol]):
+                self._meet(self.orders[order_id], seen, before)
+        self._played = max(self._played, through)
+
+    def _arrive(self, order: VenueOrder) -> None:
+        """Let a new order meet the live print, then rest or end by its time in force."""
+        order = self._work(order)
+        seen = self.tape.live(order.symbol, self.now)
+        if seen is not None:
+            order = self._meet(order, seen, None)
+        if order.status.is_open and order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+            self._end(order, Status.CANCELED)
+
+    def _work(self, order: VenueOrder) -> VenueOrder:
+        """Make an order working."""
+        order = self._keep(replace(order, status=Status.NEW, updated_at=self._stamp()))
+        self._working.setdefault(order.symbol, []).append(order.order_id)
+        self._emit("new", order, execution_id=self._ids.next("execution"))
+        return order
+
+    def _meet(self, order: VenueOrder, seen: Print, before: Print | None) -> VenueOrder:
+        """Apply one print to one working order."""
+        if not (seen.regular or order.extended_hours):
+            return order
+        if before is not None and order.created_at >= before.ends_at:
+            before = None
+        taken_at, taken = self._taken.get(order.symbol, (seen.at, ZERO))
+        available = seen.liquidity - (taken if taken_at == seen.at else ZERO)
+        found = match(order.terms(), seen, before=before, available=available)
+        if found is None or (order.time_in_force is TimeInForce.FOK and found.qty < order.remaining):
+            return order
+        if found.triggered and not order.triggered:
+            order = self._keep(replace(order, triggered=True, updated_at=self._stamp()))
+        if found.qty == 0:
+            return order
+        spent = seen.liquidity - available + found.qty
+        self._taken[order.symbol] = (seen.at, spent)
+        return self._execute(order, qty=found.qty, price=found.price)
+
+    def _execute(self, order: VenueOrder, *, qty: Decimal, price: Decimal) -> VenueOrder:
+        """Fill an order, book it and tell."""
+        at = self._stamp()
+        filled = self._keep(order.filled(qty=qty, price=price, at=at))
+        session_date = self.hours.session_date
+        done = Execution(
+            execution_id=self._ids.next("execution"),
+            order_id=filled.order_id,
+            symbol=filled.symbol,
+            side=filled.side,
+            qty=qty,
+            price=price,
+            cum_qty=filled.filled_qty,
+            leaves_qty=filled.remaining,
+            order_status=filled.status,
+            fee=fees_for(filled.side, qty, price, session_date),
+            position_qty=self.books.position_after(symbol=filled.symbol, side=filled.side, qty=qty),
+            at=at,
+            session_date=session_date,
+        )
+        self.books.book(done)
+        event = "fill" if filled.status is Status.FILLED else "partial_fill"
+        self._emit(event, filled, execution_id=done.execution_id, execution=done)
+        return filled
+
+    def _end(self, order: VenueOrder, status: Status) -> None:
+        """Cancel or expire an order and tell."""
+        at = self._stamp()
+        canceled = at if status is Status.CANCELED else None
+        expired = at if status is Status.EXPIRED else None
+        ended = replace(order, status=status, updated_at=at, canceled_at=canceled, expired_at=expired)
+        self._emit(str(status), self._keep(ended), execution_id=self._ids.next("execution"))
+
+    def _record(
+        self, draft: Draft, *, status: Status, position_intent: str, reserve_price: Decimal
+    ) -> VenueOrder:
+        """Make the order of an admitted draft."""
+        at = self._stamp()
+        order_id = self._ids.next("order")
+        client_id = draft.client_order_id if draft.client_order_id else self._ids.next("client")
+        order = VenueOrder(
+            order_id=order_id,
+            client_order_id=client_id,
+            symbol=draft.symbol,
+            side=draft.side,
+            qty=draft.qty,
+            order_type=OrderType(draft.order_type),
+            time_in_force=draft.time_in_force,
+            limit_price=draft.limit_price,
+            stop_price=draft.stop_price,
+            extended_hours=draft.extended_hours,
+            position_intent=position_intent,
+            source=draft.source,
+            status=status,
+            created_at=at,
+            submitted_at=at,
+            updated_at=at,
+            expires_at=self._expires_at(draft, at),
+            reserve_price=reserve_price,
+        )
+        self._by_client_id[client_id] = order_id
+        return self._keep(order)
+
+    def _keep(self, order: VenueOrder) -> VenueOrder:
+        """Store an order as it is now, with what it holds of buying power."""
+        known = self.orders.get(order.order_id)
+        self._reserved += order.reserved - (known.reserved if known is not None else ZERO)
+        self.orders[order.order_id] = order
+        if order.status.is_open:
+            self.open_orders[order.order_id] = order
+        else:
+            self.open_orders.pop(order.order_id, None)
+            working = self._working.get(order.symbol, [])
+            if order.order_id in working:
+                working.remove(order.order_id)
+        return order
+
+    def _expires_at(self, draft: Draft, at: datetime) -> datetime:
+        """Give the instant an order ends by itself."""
+        if draft.time_in_force is TimeInForce.GTC:
+            return at + GTC_LIFE
+        after = EXTENDED_AFTER if draft.extended_hours else timedelta(0)
+        if self.now < self.hours.closes_at + after:
+            return self.hours.closes_at + after
+        return next_session(self.hours.session_date).closes_at + after
+
+    def _trades_now(self, extended_hours: bool) -> bool:
+        """Tell whether an order works on arrival."""
+        if not extended_hours:
+            return self.is_open
+        return self.hours.opens_at - EXTENDED_BEFORE <= self.now < self.hours.closes_at + EXTENDED_AFTER
+
+    def _check_client_id(self, client_order_id: str | None) -> None:
+        """Refuse a client order id that was used; the code depends on whether its order is still open."""
+        order_id = self._by_client_id.get(client_order_id or "")
+        if order_id is not None:
+            code = UNPROCESSABLE if self.orders[order_id].status.is_open else 40010001
+            raise Refusal(422, code, "client_order_id must be unique")
+
+    def _emit(
+        self,
+        event: str,
+        order: VenueOrder,
+        *,
+        execution_id: str | None = None,
+        execution: Execution | None = None,
+    ) -> None:
+        """Tell the listeners."""
+        if self.listeners:
+            told = VenueEvent(
+                event, order, order.updated_at, self._event_ids.next("event"), execution_id, execution
+            )
+            for listener in self.listeners:
+                listener(told)
+
+    def _stamp(self) -> datetime:
+        """Give the venue's time, later than every stamp before."""
+        self._last_stamp = max(self.now, self._last_stamp + MICROSECOND)
+        return self._last_stamp
+
+
+def _share(symbol: str) -> Asset:
+    """Give the properties of an ordinary share."""
+    return Asset(
+        symbol=symbol,
+        tradable=True,
+        fractionable=True,
+        shortable=True,
+        marginable=True,
+        easy_to_borrow=True,
+        status="active",
+        exchange="NASDAQ",
+    )

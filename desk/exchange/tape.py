@@ -1,0 +1,144 @@
+"""One session date of a market, ready to be asked by instant.
+
+The tape holds every symbol's minutes as plain arrays and makes Decimal prints of a minute only when an
+order or a valuation asks for it: a minute nobody trades in costs nothing. Where the source has a minute
+twice, the first row is played; both stay in the frame that is published.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from desk.exchange.market import Market
+from desk.exchange.matching import Bar, Print, Rules, prints, quote, tape_price
+from schemas.account import SessionHours
+
+MINUTE = timedelta(minutes=1)
+PUBLISH_AFTER = timedelta(seconds=61)  # a bar is computed about 1 s after its minute (ALPACA.md section 4.1)
+LOOK_BACK_MINUTES = 1440  # bound of the search for the last sound print: a day has no more minutes
+
+
+@dataclass(slots=True)
+class Lane:
+    """One symbol's minutes of the day, sorted and unique by start; `cache` holds prints made so far."""
+
+    starts: Sequence[datetime]
+    bars: Sequence[Bar]
+    cache: dict[int, tuple[Print, ...]] = field(default_factory=dict)
+
+
+class Tape:
+    """A session date's bars of all symbols."""
+
+    def __init__(self, market: Market, hours: SessionHours, rules: Rules) -> None:
+        """Ask the market for the session's bars and arrange them."""
+        self.hours = hours
+        self.frame = market.frame(hours.session_date).sort("ts", maintain_order=True)
+        self._market = market
+        self._rules = rules
+        self._priors: dict[str, Decimal | None] = {}
+        self._stamps: Sequence[datetime] = self.frame["ts"].to_list()
+        self._lanes = {
+            str(key[0]): _lane(part)
+            for key, part in self.frame.partition_by("symbol", as_dict=True, maintain_order=True).items()
+        }
+
+    def published(self, now: datetime, start: datetime, end: datetime) -> pl.DataFrame:
+        """Give the rows with ts in [start, end) that are public at `now`, all symbols, in order of time."""
+        low = bisect_left(self._stamps, start)
+        high = min(bisect_left(self._stamps, end), bisect_right(self._stamps, now - PUBLISH_AFTER))
+        return self.frame.slice(low, max(high - low, 0))
+
+    def prints_between(
+        self, symbol: str, after: datetime, through: datetime
+    ) -> list[tuple[Print, Print | None]]:
+        """Give the prints in (after, through] with the one before each in its minute, in order of time."""
+        lane = self._lanes.get(symbol)
+        if lane is None:
+            return []
+        found: list[tuple[Print, Print | None]] = []
+        first = max(bisect_right(lane.starts, after) - 1, 0)
+        for place in range(first, bisect_right(lane.starts, through)):
+            before: Print | None = None
+            for seen in self._prints(lane, place):
+                if after < seen.at <= through:
+                    found.append((seen, before))
+                before = seen
+        return found
+
+    def live(self, symbol: str, now: datetime) -> Print | None:
+        """Give the print that can be traded on at `now`, if any."""
+        last = self.last(symbol, now)
+        return last if last is not None and now < last.ends_at else None
+
+    def last(self, symbol: str, now: datetime) -> Print | None:
+        """Give the newest sound print at or before `now`, however old."""
+        lane = self._lanes.get(symbol)
+        if lane is None:
+            return None
+        place = bisect_right(lane.starts, now) - 1
+        for back in range(place, max(place - LOOK_BACK_MINUTES, -1), -1):
+            for seen in reversed(self._prints(lane, back)):
+                if seen.at <= now:
+                    return seen
+        return None
+
+    def prior_close(self, symbol: str) -> Decimal | None:
+        """Give the close of the session before, or None when the market does not have it."""
+        if symbol not in self._priors:
+            close = self._market.prior_close(symbol, self.hours.session_date)
+            self._priors[symbol] = None if close is None else tape_price(close)
+        return self._priors[symbol]
+
+    def mark(self, symbol: str, now: datetime) -> Decimal | None:
+        """Give the price of a share: last sound print, else prior close, else the day's first price."""
+        last = self.last(symbol, now)
+        if last is not None:
+            return last.price
+        prior = self.prior_close(symbol)
+        if prior is not None:
+            return prior
+        lane = self._lanes.get(symbol)
+        for place in range(len(lane.starts) if lane is not None else 0):
+            assert lane is not None
+            for seen in self._prints(lane, place):
+                return seen.price
+        return None
+
+    def quote(self, symbol: str, now: datetime) -> tuple[Decimal, Decimal] | None:
+        """Give (bid, ask) around the mark."""
+        mark = self.mark(symbol, now)
+        return None if mark is None else quote(mark, self._rules.spread_bps)
+
+    def _prints(self, lane: Lane, place: int) -> tuple[Print, ...]:
+        """Give a minute's sound prints, made once."""
+        made = lane.cache.get(place)
+        if made is None:
+            made = prints(
+                lane.bars[place],
+                lane.starts[place],
+                opens_at=self.hours.opens_at,
+                closes_at=self.hours.closes_at,
+                rules=self._rules,
+            )
+            lane.cache[place] = made
+        return made
+
+
+def _lane(part: pl.DataFrame) -> Lane:
+    """Make one symbol's arrays: first row of each minute, missing prices as NaN, missing volume as none."""
+    unique = part.unique(subset="ts", keep="first", maintain_order=True)
+    nan = float("nan")
+    rows = zip(
+        *(unique[name].fill_null(nan).to_list() for name in ("open", "high", "low", "close")),
+        unique["volume"].fill_null(0).to_list(),
+        strict=True,
+    )
+    return Lane(
+        starts=[stamp.astimezone(UTC) for stamp in unique["ts"].to_list()],
+        bars=[Bar(*row) for row in rows],
+    )

@@ -1,0 +1,278 @@
+"""The venue in process: broker, market data and clock of a simulated day, behind the desk's own ports.
+
+A backtest and a simulation test hand this to the session where a live desk hands it Alpaca. It answers
+at once and from the same floor that `exchange.server` puts on a socket, so a rehearsal over HTTP and a
+backtest of the same day give the same fills.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from desk.errors import NotFound, Rejected
+from desk.exchange.floor import Floor
+from desk.exchange.market import Market
+from desk.exchange.matching import Rules
+from desk.exchange.orders import Execution, OrderRequest, VenueEvent, VenueOrder
+from desk.exchange.refusals import Refusal
+from desk.hours import next_session, sessions_between
+from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
+from schemas.bars import RAW_SCHEMA
+from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, Side, TradeUpdate
+
+UPDATES_MAX = 100_000  # events kept for a reader that never drains: more than a session makes
+
+
+class Venue:
+    """Broker, MarketData and Clock over one floor."""
+
+    feed = "sip"
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        session_date: date,
+        starts_at: datetime | None = None,
+        starting_cash: Decimal = Decimal(100_000),
+        rules: Rules | None = None,
+        seed: int = 0,
+        assets: Mapping[str, Asset] | None = None,
+    ) -> None:
+        """Open a venue; arguments as for `Floor`.
+
+        Raises:
+            NoBars: the date has no session or no bars.
+        """
+        self.floor = Floor(
+            market,
+            session_date=session_date,
+            starts_at=starts_at,
+            starting_cash=starting_cash,
+            rules=rules,
+            seed=seed,
+            assets=assets,
+        )
+        self.provider = market.provider
+
+    def now(self) -> datetime:
+        """Give the venue's time."""
+        return self.floor.now
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Play the market up to an instant."""
+        self.floor.advance(instant)
+
+    def account(self) -> BrokerAccount:
+        """Give the account."""
+        totals = self.floor.totals()
+        return BrokerAccount(
+            equity=totals.equity,
+            last_equity=totals.last_equity,
+            cash=totals.cash,
+            buying_power=totals.buying_power,
+            multiplier=totals.multiplier,
+            accrued_fees=self.floor.books.accrued_fees,
+            trading_blocked=False,
+            account_blocked=False,
+            trade_suspended_by_user=False,
+            shorting_enabled=self.floor.shorting_enabled,
+            status="ACTIVE",
+        )
+
+    def clock(self) -> BrokerClock:
+        """Give the venue's clock."""
+        next_open, next_close = next_edges(self.floor)
+        return BrokerClock(
+            now=self.floor.now, is_open=self.floor.is_open, next_open=next_open, next_close=next_close
+        )
+
+    def calendar(self, start: date, end: date) -> tuple[SessionHours, ...]:
+        """Give the sessions of [start, end]; Alpaca's calendar includes the end."""
+        return sessions_between(start, end + timedelta(days=1))
+
+    def asset(self, symbol: str) -> Asset:
+        """Give a symbol's properties."""
+        try:
+            return self.floor.asset(symbol)
+        except Refusal as refusal:
+            raise NotFound(refusal.message) from refusal
+
+    def submit(self, intent: OrderIntent) -> BrokerOrder:
+        """Send one order."""
+        request = OrderRequest(
+            symbol=intent.symbol,
+            side=str(intent.side),
+            order_type=str(intent.order_type),
+            time_in_force=str(intent.time_in_force),
+            qty=intent.qty,
+            limit_price=intent.limit_price,
+            stop_price=intent.stop_price,
+            client_order_id=intent.client_order_id,
+        )
+        try:
+            return broker_order(self.floor.submit(request))
+        except Refusal as refusal:
+            raise _rejected(refusal) from refusal
+
+    def cancel(self, broker_order_id: str) -> None:
+        """Cancel an order."""
+        try:
+            self.floor.cancel(broker_order_id)
+        except Refusal as refusal:
+            raise _rejected(refusal) from refusal
+
+    def cancel_all(self) -> int:
+        """Cancel every open order."""
+        return len(self.floor.cancel_all())
+
+    def order(self, broker_order_id: str) -> BrokerOrder:
+        """Give an order."""
+        try:
+            return broker_order(self.floor.order(broker_order_id))
+        except Refusal as refusal:
+            raise NotFound(refusal.message) from refusal
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder:
+        """Give the order of a client order id."""
+        try:
+            return broker_order(self.floor.order_by_client_id(client_order_id))
+        except Refusal as refusal:
+            raise NotFound(refusal.message) from refusal
+
+    def open_orders(self) -> tuple[BrokerOrder, ...]:
+        """Give the open orders, oldest first."""
+        return tuple(broker_order(order) for order in self.floor.open_orders.values())
+
+    def orders_since(self, after: datetime) -> tuple[BrokerOrder, ...]:
+        """Give the orders submitted at or after an instant, oldest first."""
+        return tuple(broker_order(o) for o in self.floor.orders.values() if o.submitted_at >= after)
+
+    def positions(self) -> tuple[BrokerPosition, ...]:
+        """Give the positions, by symbol."""
+        held = sorted(self.floor.books.holdings.items())
+        return tuple(self._position(symbol, h.qty, h.avg_entry_price, h.cost) for symbol, h in held)
+
+    def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
+        """Give the executions at or after an instant, oldest first."""
+        return tuple(broker_fill(done, None) for done in self.floor.books.executions if done.at >= after)
+
+    def bars(self, symbols: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+        """Give the public minute bars with ts in [start, end)."""
+        frame = self.floor.bars(start, end)
+        return frame.filter(pl.col("symbol").is_in(list(symbols))).select(list(RAW_SCHEMA))
+
+    def trade_by_hand(
+        self, *, symbol: str, side: Side, qty: Decimal, price: Decimal | None = None
+    ) -> BrokerOrder:
+        """Trade behind the desk's back."""
+        try:
+            return broker_order(self.floor.trade_by_hand(symbol, side, qty, price))
+        except Refusal as refusal:
+            raise _rejected(refusal) from refusal
+
+    def updates(self) -> "VenueUpdates":
+        """Give a user stream of this venue."""
+        return VenueUpdates(self.floor)
+
+    def _position(self, symbol: str, qty: Decimal, entry: Decimal, cost: Decimal) -> BrokerPosition:
+        """Give one position, valued."""
+        mark = self.floor.mark(symbol)
+        return BrokerPosition(
+            symbol=symbol,
+            qty=qty,
+            avg_entry_price=entry,
+            current_price=mark,
+            unrealized_pnl=None if mark is None else qty * mark - cost,
+        )
+
+
+class VenueUpdates:
+    """The user stream in process: nothing is lost, nothing is late."""
+
+    def __init__(self, floor: Floor) -> None:
+        """Prepare; nothing is heard before `start`."""
+        self._floor = floor
+        self._heard: list[TradeUpdate] = []
+        self._connections = 0
+
+    def start(self) -> None:
+        """Listen; a second start changes nothing."""
+        if self._hear not in self._floor.listeners:
+            self._floor.listeners.append(self._hear)
+            self._connections += 1
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._hear in self._floor.listeners:
+            self._floor.listeners.remove(self._hear)
+
+    def drain(self) -> tuple[TradeUpdate, ...]:
+        """Give what was heard since the last call."""
+        heard, self._heard = tuple(self._heard), []
+        return heard
+
+    def connections(self) -> int:
+        """Count the starts."""
+        return self._connections
+
+    def _hear(self, event: VenueEvent) -> None:
+        """Keep one event; past the bound the oldest goes, as a broker's stream forgets."""
+        if len(self._heard) >= UPDATES_MAX:
+            self._heard.pop(0)
+        done = event.execution
+        fill = None if done is None else broker_fill(done, event.order.client_order_id)
+        self._heard.append(
+            TradeUpdate(event=event.event, order=broker_order(event.order), fill=fill, at=event.at)
+        )
+
+
+def broker_order(order: VenueOrder) -> BrokerOrder:
+    """Give an order in the desk's words."""
+    return BrokerOrder(
+        broker_order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        symbol=order.symbol,
+        side=order.side,
+        qty=order.qty,
+        filled_qty=order.filled_qty,
+        filled_avg_price=order.filled_avg_price,
+        order_type=str(order.order_type),
+        time_in_force=str(order.time_in_force),
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        status=str(order.status),
+        submitted_at=order.submitted_at,
+        updated_at=order.updated_at,
+    )
+
+
+def broker_fill(done: Execution, client_order_id: str | None) -> BrokerFill:
+    """Give an execution in the desk's words; activities do not carry the client order id."""
+    return BrokerFill(
+        execution_id=done.execution_id,
+        broker_order_id=done.order_id,
+        client_order_id=client_order_id,
+        symbol=done.symbol,
+        side=done.side,
+        qty=done.qty,
+        price=done.price,
+        cum_qty=done.cum_qty,
+        filled_at=done.at,
+    )
+
+
+def next_edges(floor: Floor) -> tuple[datetime, datetime]:
+    """Give the next open and the next close after now."""
+    hours = floor.hours
+    following = next_session(hours.session_date)
+    next_open = hours.opens_at if floor.now < hours.opens_at else following.opens_at
+    next_close = hours.closes_at if floor.now < hours.closes_at else following.closes_at
+    return next_open, next_close
+
+
+def _rejected(refusal: Refusal) -> Rejected:
+    """Give a refusal as the desk's error."""
+    return Rejected(refusal.message, code=str(refusal.code), status=refusal.status)
