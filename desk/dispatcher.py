@@ -7,20 +7,50 @@ broker said that it does not know it: the broker takes an id once, so that canno
 """
 
 import logging
+from collections.abc import Sequence
 
 from desk.desk import Desk
 from desk.errors import NotFound, OutcomeUnknown, Rejected
 from desk.portfolio import Order
 from desk.tracker import status_events
 from schemas.events import (
+    AnyEvent,
     CancelRefused,
     CancelRequested,
+    IntentDenied,
     OrderOutcomeLost,
+    OrderPlanned,
     OrderRejected,
 )
-from schemas.orders import OrderIntent, OrderState
+from schemas.orders import Approval, Denial, OrderIntent, OrderState
 
 log = logging.getLogger(__name__)
+
+
+Judged = tuple[OrderIntent, Approval | Denial]
+
+
+def place(desk: Desk, judged: Sequence[Judged]) -> None:
+    """Write every verdict ahead in one synced append, then send what was approved, in order.
+
+    Raises:
+        LedgerUnavailable: nothing was written, so nothing was sent.
+        LeaseLost: another session has the account; nothing was sent.
+    """
+    now = desk.now()
+    events: list[AnyEvent] = []
+    for intent, verdict in judged:
+        if isinstance(verdict, Approval):
+            events.append(OrderPlanned(at=now, intent=intent, approval=verdict))
+        else:
+            log.info(
+                "intent denied", extra={"denial": verdict.message, "correlation_id": intent.correlation_id}
+            )
+            events.append(IntentDenied(at=now, intent=intent, denial=verdict))
+    desk.journal.record(*events)
+    for intent, verdict in judged:
+        if isinstance(verdict, Approval):
+            submit(desk, intent)
 
 
 def submit(desk: Desk, intent: OrderIntent) -> OrderState:

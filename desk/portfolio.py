@@ -77,6 +77,8 @@ class Portfolio:
     orders_today: int = 0
     denied_today: int = 0
     fills_today: int = 0
+    opened_today: set[str] = field(default_factory=set)  # symbols with an opening fill not yet closed against
+    day_trades: dict[date, int] = field(default_factory=dict)  # by session date, of the sessions known
     closed_days: set[date] = field(default_factory=set)
     minute: ev.MinuteClosed | None = None
     pending_notices: dict[str, ev.NoticeQueued] = field(default_factory=dict)
@@ -195,6 +197,8 @@ _HASHED = (
     "orders_today",
     "denied_today",
     "fills_today",
+    "opened_today",
+    "day_trades",
     "closed_days",
     "minute",
     "pending_notices",
@@ -325,11 +329,22 @@ def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
         p.cumulative.add((fill.broker_order_id, fill.cum_qty))
     key = (fill.strategy, fill.symbol)
     signed = fill.qty * fill.side.sign
+    _count_day_trade(p, fill)
     p.positions[key] = p.positions.get(key, Position()).after(
         signed_qty=signed, price=fill.price, fee=fill.fee
     )
     p.cash -= signed * fill.price + fill.fee
     p.fills_today += 1
+
+
+def _count_day_trade(p: Portfolio, fill: Fill) -> None:
+    """Count a round trip: an opening fill and a later closing one in a symbol and session (FINRA 4210)."""
+    held = p.position(fill.symbol)
+    if held * fill.side.sign >= 0:
+        p.opened_today.add(fill.symbol)
+    elif fill.symbol in p.opened_today:
+        p.opened_today.discard(fill.symbol)
+        p.day_trades[fill.session_date] = p.day_trades.get(fill.session_date, 0) + 1
 
 
 def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:

@@ -240,6 +240,14 @@ class KillVerified(Event):
     positions_closed: int
 
 
+class StrategyStopped(Event):
+    """A strategy raised; it says nothing more until the next session process (S3)."""
+
+    kind: Literal["strategy_stopped"] = "strategy_stopped"
+    strategy: str
+    cause: str
+
+
 class Mark(Record):
     """A price a position was valued at."""
 
@@ -317,6 +325,7 @@ AnyEvent = Annotated[
     | LatchSet
     | LatchReleased
     | KillVerified
+    | StrategyStopped
     | MinuteClosed
     | NoticeQueued
     | NoticeDelivered,

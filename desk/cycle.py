@@ -1,0 +1,221 @@
+"""The three steps of a minute: ingest, evaluate, trade.
+
+`ingest` asks for the bars since the last answer (with a little overlap, so that a revised or late bar
+is seen), has them inspected, keeps every print and every refusal, and puts the accepted on the tape.
+It may be run again for the same minute. `evaluate` shows the tape to each strategy and keeps only what
+it says of this minute: an older level has been left already. `trade` sizes, judges and sends; it is
+never run twice for a minute, and if it were, the client order ids would say so.
+
+A strategy that raises is stopped for the day and reported; the others go on (S3). This is the one
+place besides the session's own halt that catches every exception, because strategies are the user's
+code and a bug in one idea must not cost the exits of another.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from desk.desk import Desk
+from desk.dispatcher import cancel, place
+from desk.errors import BrokerUnavailable, ConfigError, NotFound
+from desk.gate import review_all
+from desk.hours import previous_session, session_hours
+from desk.inspection import Context, Inspection, Mode
+from desk.inspector import inspect
+from desk.money import nearest_tick
+from desk.ports import StrategyRunner
+from desk.sizer import sizing, unwanted_entries
+from desk.tape import Tape
+from desk.views import MarketView, gate_view, sizing_view
+from schemas.account import Asset, BrokerAccount, SessionHours
+from schemas.events import StrategyStopped
+from schemas.orders import Approval
+from schemas.signals import SIGNAL_SCHEMA, SignalContract
+
+log = logging.getLogger(__name__)
+
+MINUTE = timedelta(minutes=1)
+# A bar may be revised half a minute after its minute (ALPACA.md §4.1), so the last few are asked again.
+OVERLAP = 3 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class TradeOutcome:
+    """What a minute's trade step did."""
+
+    intents: int = 0
+    approved: int = 0
+    denied: int = 0
+    skipped: int = 0
+
+
+class Cycle:
+    """The steps and what they remember of the day: the tape, who is suspect, who was stopped."""
+
+    def __init__(self, desk: Desk, *, session_date: date) -> None:
+        """Start with an empty tape; `prepare` fills it."""
+        self.desk = desk
+        self.session_date = session_date
+        self.tape = Tape()
+        self.symbols = tuple(sorted({s for strategy in desk.strategies for s in strategy.symbols}))
+        self._assets: dict[str, Asset] = {}
+        self._suspects: frozenset[str] = frozenset()
+        self._stopped: set[str] = set()
+        self._seen_to: datetime | None = None
+        self._hours: SessionHours | None = None
+
+    def prepare(self, hours: SessionHours) -> None:
+        """Check every symbol at the broker and load the warm-up.
+
+        Raises:
+            ConfigError: the broker does not know a symbol.
+            BrokerUnavailable: it could not be asked.
+        """
+        self._hours = hours
+        for symbol in self.symbols:
+            try:
+                self._assets[symbol] = self.desk.broker.asset(symbol)
+            except NotFound as error:
+                raise ConfigError(f"symbols: {symbol} is not known to the broker") from error
+        if any(strategy.warm_up > 0 for strategy in self.desk.strategies):
+            before = previous_session(self.session_date)
+            self._take(before.opens_at, before.closes_at, Mode.BACKFILL)
+
+    # ---- the steps ------------------------------------------------------------------------
+
+    def ingest(self, minute: datetime) -> pl.DataFrame:
+        """Bring in the bars up to and including `minute`; give those accepted, columns of `RAW_SCHEMA`.
+
+        Raises:
+            BrokerUnavailable: the provider did not answer; ask again.
+        """
+        assert self._hours is not None, "prepare comes first"
+        opens_at = self._hours.opens_at
+        start = opens_at if self._seen_to is None else max(opens_at, self._seen_to - OVERLAP)
+        result = self._take(start, minute + MINUTE, Mode.LIVE)
+        self._suspects = result.suspects
+        self._seen_to = minute + MINUTE
+        return result.accepted
+
+    def evaluate(self, minute: datetime, bars: pl.DataFrame) -> pl.DataFrame:
+        """Give every strategy's levels for `minute`, columns of `SIGNAL_SCHEMA`.
+
+        Args:
+            minute: left edge of the bar that was just accepted.
+            bars: what `ingest` gave; with no bar of this minute nothing is evaluated.
+        """
+        if bars.filter(pl.col("ts") == minute).is_empty():
+            return pl.DataFrame(schema=SIGNAL_SCHEMA)
+        frames = [self._signals(strategy, minute) for strategy in self._running()]
+        signals = pl.concat([pl.DataFrame(schema=SIGNAL_SCHEMA), *frames])
+        self.desk.recorder.signals(signals)
+        return signals
+
+    def trade(self, minute: datetime, signals: pl.DataFrame) -> TradeOutcome:
+        """Size, judge, write ahead and send what the levels ask for.
+
+        Raises:
+            LedgerUnavailable: nothing was written, so nothing was sent.
+            LeaseLost: another session has the account; nothing was sent.
+        """
+        assert self._hours is not None, "prepare comes first"
+        if signals.is_empty():
+            return TradeOutcome()
+        market = self.market(account=self._account())
+        view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
+        for order in unwanted_entries(signals, view):
+            working = self.desk.portfolio.orders[order.intent.client_order_id]
+            if working.cancel_requested_at is None:
+                cancel(self.desk, working, cause="the level was left")
+        sized = sizing(signals, view)
+        for skip in sized.skipped:
+            log.info(
+                "entry skipped", extra={"strategy": skip.strategy, "symbol": skip.symbol, "why": skip.why}
+            )
+        judged = review_all(sized.intents, gate_view(self.desk, market), self.desk.settings.risk)
+        place(self.desk, judged)
+        approved = sum(1 for _, verdict in judged if isinstance(verdict, Approval))
+        return TradeOutcome(
+            intents=len(judged),
+            approved=approved,
+            denied=len(judged) - approved,
+            skipped=len(sized.skipped),
+        )
+
+    # ---- what is known --------------------------------------------------------------------
+
+    def market(self, *, account: BrokerAccount | None) -> MarketView:
+        """Give what is known of the market now."""
+        bars = {symbol: self.tape.latest(symbol) for symbol in self.symbols}
+        return MarketView(
+            prices=self.last_prices(),
+            newest_bar_ts={symbol: bar.ts for symbol, bar in bars.items() if bar is not None},
+            suspects=self._suspects,
+            assets=self._assets,
+            account=account,
+        )
+
+    def last_prices(self) -> dict[str, Decimal]:
+        """Give the newest accepted close by symbol, at the nearest tick."""
+        return {symbol: nearest_tick(price) for symbol, price in self.tape.last_prices().items()}
+
+    def broker_equity(self) -> Decimal | None:
+        """Give the broker's equity, or None when it does not answer."""
+        account = self._account()
+        return None if account is None else account.equity
+
+    def _account(self) -> BrokerAccount | None:
+        try:
+            return self.desk.broker.account()
+        except BrokerUnavailable as error:
+            log.warning("account could not be read", extra={"cause": str(error)})
+            return None
+
+    # ---- bars and strategies --------------------------------------------------------------
+
+    def _take(self, start: datetime, end: datetime, mode: Mode) -> Inspection:
+        market, now = self.desk.market, self.desk.now()
+        delivery = market.bars(self.symbols, start, end)
+        result = inspect(
+            delivery,
+            Context(
+                now=now,
+                mode=mode,
+                expected=frozenset(self.symbols),
+                session_on=session_hours,
+                limits=self.desk.settings.data,
+                memory=self.tape,
+                provider=market.provider,
+                feed=market.feed,
+            ),
+        )
+        self.tape.add(result.bars, now)
+        self.desk.recorder.bars(result.prints(known_at=now, provider=market.provider, feed=market.feed))
+        if not result.quarantine.is_empty():
+            log.warning(
+                "bars refused", extra={"rows": result.quarantine.height, "verdict": result.verdict.value}
+            )
+            self.desk.recorder.quarantine(result.quarantine)
+        return result
+
+    def _running(self) -> Iterable[StrategyRunner]:
+        return (strategy for strategy in self.desk.strategies if strategy.name not in self._stopped)
+
+    def _signals(self, strategy: StrategyRunner, minute: datetime) -> pl.DataFrame:
+        """Give one strategy's levels for the minute; a strategy that raises is stopped for the day."""
+        try:
+            said = strategy.signals(self.tape.frame(strategy.symbols))
+            return SignalContract.validate(said.filter(pl.col("ts") == minute)).select(list(SIGNAL_SCHEMA))
+        except Exception as error:  # a user's strategy may raise anything; see the module text
+            log.exception("strategy stopped", extra={"strategy": strategy.name})
+            self._stopped.add(strategy.name)
+            self.desk.journal.record(
+                StrategyStopped(
+                    at=self.desk.now(), strategy=strategy.name, cause=f"{type(error).__name__}: {error}"
+                )
+            )
+            return pl.DataFrame(schema=SIGNAL_SCHEMA)

@@ -1,0 +1,96 @@
+"""The kill switch (R5, I14): no open orders and no positions, as the broker says, and no new entries.
+
+It latches first, so nothing new starts while it works. Then, until the broker itself shows neither
+orders nor positions: cancel everything, bring the books level (adjusting every break, because flat at
+the broker is the goal), and send market exits for what is held. The exits go through the ledger like
+every order (I1). A position still there after the last round raises; the latch stays in any case.
+"""
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+
+from desk.bookkeeper import level_books
+from desk.desk import Desk
+from desk.errors import BrokerUnavailable, KillIncomplete, OutcomeUnknown
+from desk.flattener import flatten
+from desk.settler import lose_pending, settle
+from desk.tracker import order_of
+from schemas.events import KillVerified, LatchSet, TradingStateChanged
+from schemas.orders import BrokerOrder, Purpose
+from schemas.risk import LatchName, TradingState
+
+log = logging.getLogger(__name__)
+
+# A market order fills within seconds in an open market; thirty looks two seconds apart is a minute.
+ROUNDS_MAX = 30
+POLL = timedelta(seconds=2)
+EVERYTHING = Decimal("1e12")  # USD: any break is adjusted
+
+
+def latch_events(desk: Desk, *, cause: str, by: str) -> tuple[LatchSet, TradingStateChanged]:
+    """Give the events that latch the kill switch; an operator may append them without the lease."""
+    now = desk.now()
+    return (
+        LatchSet(at=now, name=LatchName.KILL, number=Decimal(1), limit=Decimal(0), cause=cause),
+        TradingStateChanged(at=now, state=TradingState.HALTED, cause=cause, by=by),
+    )
+
+
+def kill(desk: Desk, *, cause: str, by: str) -> KillVerified:
+    """Latch, cancel all, flatten, and verify at the broker.
+
+    Raises:
+        KillIncomplete: the broker still shows orders or positions; the latch is set.
+        BrokerUnavailable: the broker never answered; the latch is set.
+    """
+    if LatchName.KILL not in desk.portfolio.latches:
+        desk.journal.record(*latch_events(desk, cause=cause, by=by))
+    lose_pending(desk)
+    canceled = len(desk.broker.open_orders())
+    closed = len(desk.broker.positions())
+    for _ in range(ROUNDS_MAX):
+        if _is_flat(desk):
+            verified = KillVerified(at=desk.now(), orders_canceled=canceled, positions_closed=closed)
+            desk.journal.record(verified)
+            return verified
+        _work(desk, cause=cause)
+        desk.clock.sleep_until(desk.now() + POLL)
+        settle(desk)
+    raise KillIncomplete(_what_is_left(desk))
+
+
+def _work(desk: Desk, *, cause: str) -> None:
+    """Cancel what is not an exit of ours; when nothing such is open, level the books and send exits."""
+    try:
+        if any(not _is_our_exit(desk, stated) for stated in desk.broker.open_orders()):
+            desk.broker.cancel_all()
+            return
+        level_books(desk, adjust_max_usd=EVERYTHING)
+    except (BrokerUnavailable, OutcomeUnknown) as error:
+        log.error("broker did not answer the kill switch", extra={"cause": str(error)})
+        return
+    flatten(desk, reason=f"kill switch: {cause}", emergency=True)
+
+
+def _is_our_exit(desk: Desk, stated: BrokerOrder) -> bool:
+    order = order_of(
+        desk.portfolio, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id
+    )
+    return order is not None and order.intent.purpose is Purpose.EXIT
+
+
+def _is_flat(desk: Desk) -> bool:
+    try:
+        return not desk.broker.open_orders() and not desk.broker.positions()
+    except BrokerUnavailable as error:
+        log.error("broker did not answer the kill switch", extra={"cause": str(error)})
+        return False
+
+
+def _what_is_left(desk: Desk) -> str:
+    positions = ", ".join(f"{p.symbol} {p.qty}" for p in desk.broker.positions()) or "none"
+    return (
+        f"after {ROUNDS_MAX} rounds the broker still shows {len(desk.broker.open_orders())} open orders "
+        f"and positions: {positions}; the kill latch stays set"
+    )

@@ -1,0 +1,130 @@
+"""What sizer and gate look at, built from the books and from what is known of the market."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from desk.desk import Desk
+from desk.eligibility import GateView
+from desk.exposure import WorkingOrder
+from desk.hours import previous_session, session_date_at, session_hours
+from desk.losses import DayResult
+from desk.portfolio import Order, Portfolio
+from desk.positions import ZERO
+from desk.sizer import Key, SizingView
+from schemas.account import Asset, BrokerAccount, SessionHours
+from schemas.risk import BreakKind
+
+PDT_SESSIONS_BEFORE = 4  # "in five business days" counts today and the four sessions before
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """What is known of the market and the account this minute; empty means nobody knows, and is a no."""
+
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+    newest_bar_ts: Mapping[str, datetime] = field(default_factory=dict)
+    suspects: frozenset[str] = frozenset()
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+    account: BrokerAccount | None = None
+
+
+def working(portfolio: Portfolio) -> tuple[WorkingOrder, ...]:
+    """Give every order that may still execute as sizer and gate see it."""
+    return tuple(_working(order) for order in portfolio.working_orders())
+
+
+def _working(order: Order) -> WorkingOrder:
+    return WorkingOrder(intent=order.intent, remaining=order.remaining_qty, state=order.state)
+
+
+def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts: datetime) -> SizingView:
+    """Build the sizer's view of this minute."""
+    by_key: dict[Key, tuple[WorkingOrder, ...]] = {}
+    for order in working(desk.portfolio):
+        key = (order.intent.strategy, order.intent.symbol)
+        by_key[key] = (*by_key.get(key, ()), order)
+    settings = desk.settings
+    return SizingView(
+        now=desk.now(),
+        session=session,
+        bar_ts=bar_ts,
+        equity=market.account.equity if market.account is not None else ZERO,
+        prices=market.prices,
+        positions={key: position.qty for key, position in desk.portfolio.holdings().items()},
+        working=by_key,
+        allocations={each.name: each.allocation_frac for each in settings.strategies},
+        slots=settings.session.slots,
+        entry_offset_bps=Decimal(str(settings.session.entry_offset_bps)),
+        allow_fractional=settings.risk.allow_fractional,
+        allow_short=settings.risk.allow_short,
+        assets=market.assets,
+    )
+
+
+def gate_view(desk: Desk, market: MarketView) -> GateView:
+    """Build the gate's view of this moment; exits need nothing of `market`."""
+    portfolio, now = desk.portfolio, desk.now()
+    day = session_date_at(now)
+    session = session_hours(day) if day is not None else None
+    before_close = timedelta(minutes=desk.settings.session.no_entry_minutes)
+    orders = working(portfolio)
+    positions: dict[str, Decimal] = {}
+    for (_, symbol), position in portfolio.holdings().items():
+        positions[symbol] = positions.get(symbol, ZERO) + position.qty
+    return GateView(
+        now=now,
+        session=session,
+        no_entry_at=None if session is None else session.closes_at - before_close,
+        state=portfolio.trading_state,
+        latches=frozenset(portfolio.latches),
+        daily_pnl=day_result(desk, market).pnl,
+        positions=positions,
+        working=orders,
+        prices=market.prices,
+        newest_bar_ts=market.newest_bar_ts,
+        suspect=market.suspects,
+        assets=market.assets,
+        account=market.account,
+        orders_today=portfolio.orders_today,
+        entries_this_minute=0,
+        known_ids=frozenset(portfolio.orders),
+        broken=frozenset(
+            item.key
+            for item in portfolio.breaks.values()
+            if item.kind in (BreakKind.POSITION, BreakKind.FOREIGN_FILL)
+        ),
+        day_trades=None if session is None else _day_trades(portfolio, session),
+    )
+
+
+def day_result(desk: Desk, market: MarketView) -> DayResult:
+    """Give the day so far: own books at the last prices, and the broker's equity if it was read.
+
+    Overnight positions count from the session's start: open P&L is what the equity of the books
+    changed since then beyond what was realized.
+    """
+    portfolio = desk.portfolio
+    value = sum(
+        (
+            position.qty * market.prices.get(symbol, position.avg_price)
+            for (_, symbol), position in portfolio.holdings().items()
+        ),
+        ZERO,
+    )
+    realized, fees = portfolio.realized_pnl(), portfolio.fees()
+    return DayResult(
+        realized_pnl=realized,
+        unrealized_pnl=portfolio.cash + value - portfolio.equity_start - realized + fees,
+        fees=fees,
+        start_equity=portfolio.equity_start,
+        equity=None if market.account is None else market.account.equity,
+    )
+
+
+def _day_trades(portfolio: Portfolio, session: SessionHours) -> int:
+    days = [session.session_date]
+    for _ in range(PDT_SESSIONS_BEFORE):
+        days.append(previous_session(days[-1]).session_date)
+    return sum(portfolio.day_trades.get(day, 0) for day in days)
