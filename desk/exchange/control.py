@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from desk.exchange import query, wire
+from desk.exchange import intake, query, wire
 from desk.exchange.door import Handler, reply
 from desk.exchange.floor import Floor
 from desk.exchange.refusals import BAD_REQUEST, Refusal
@@ -47,8 +47,8 @@ class ControlApi:
         """Play the market up to an instant; a past one does nothing."""
         if self._pace is not None:
             raise Refusal(409, PACED, f"the venue runs by itself at {self._pace:g} times real time")
-        body = wire.loads(await request.body())
-        to = query.moment({"to": wire.text(body, "to")}, "to")
+        body = intake.loads(await request.body())
+        to = query.moment({"to": intake.text(body, "to")}, "to")
         if to is None:
             raise Refusal(422, BAD_REQUEST, "to is required: the instant to play up to")
         if to - self._floor.now > ADVANCE_MAX:
@@ -60,15 +60,17 @@ class ControlApi:
 
     async def trade(self, request: Request) -> Response:
         """Trade by hand."""
-        body = wire.loads(await request.body())
-        qty = wire.number(body, "qty")
-        side = wire.text(body, "side")
+        body = intake.loads(await request.body())
+        qty = intake.number(body, "qty")
+        side = intake.text(body, "side")
         if qty is None or side not in ("buy", "sell"):
             raise Refusal(422, BAD_REQUEST, "symbol, side (buy or sell) and qty are required")
-        price = wire.number(body, "price")
+        price = intake.number(body, "price")
         if price is not None and price <= 0:
             raise Refusal(422, BAD_REQUEST, "price must be > 0")
-        return reply(wire.order(self._floor.trade_by_hand(wire.text(body, "symbol"), Side(side), qty, price)))
+        return reply(
+            wire.order(self._floor.trade_by_hand(intake.text(body, "symbol"), Side(side), qty, price))
+        )
 
     async def state(self, request: Request) -> Response:
         """Answer what the venue is doing."""
@@ -85,7 +87,7 @@ class ControlApi:
                 "symbols": list(floor.market.symbols),
                 "provider": floor.market.provider,
                 "seed": floor.seed,
-                "open_orders": len(floor.open_orders),
+                "open_orders": len(floor.blotter.open),
                 "fills": len(floor.books.executions),
             }
         )
@@ -109,7 +111,7 @@ class ControlApi:
                 "positions": {
                     symbol: wire.amount(held.qty) for symbol, held in sorted(books.holdings.items())
                 },
-                "open_orders": list(self._floor.open_orders),
+                "open_orders": list(self._floor.blotter.open),
                 "fills": [_fill(self._floor, place) for place in range(len(books.executions))],
             }
         )
@@ -118,7 +120,7 @@ class ControlApi:
 def _fill(floor: Floor, place: int) -> wire.Json:
     """Write an execution with what only the venue knows: its fee and whose hand it was."""
     done = floor.books.executions[place]
-    of_order = floor.orders[done.order_id]
+    of_order = floor.blotter.orders[done.order_id]
     return {
         "execution_id": done.execution_id,
         "order_id": done.order_id,

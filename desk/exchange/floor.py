@@ -18,24 +18,23 @@ from decimal import Decimal
 import polars as pl
 
 from desk.errors import NoBars
+from desk.exchange.blotter import Blotter
 from desk.exchange.books import Books, Totals
+from desk.exchange.history import public_bars
 from desk.exchange.market import Market, listed
 from desk.exchange.matching import Print, Rules, match
 from desk.exchange.orders import Execution, Ids, OrderRequest, Status, VenueEvent, VenueOrder
 from desk.exchange.refusals import NOT_FOUND, UNPROCESSABLE, Draft, Refusal, Situation, admit, checked
-from desk.exchange.tape import Tape
+from desk.exchange.tape import EXTENDED_BEFORE, Tape
 from desk.fees import fees_for
-from desk.hours import LAST_DAY, next_session, session_hours, sessions_between
+from desk.hours import LAST_DAY, next_session, session_hours
 from desk.money import ZERO
 from schemas.account import Asset, SessionHours
-from schemas.bars import RAW_SCHEMA
 from schemas.orders import OrderType, Side, TimeInForce
 
-EXTENDED_BEFORE = timedelta(hours=5, minutes=30)  # 04:00 New York
 EXTENDED_AFTER = timedelta(hours=4)  # 20:00 New York, 17:00 on an early close
 STARTS_BEFORE_OPEN = timedelta(minutes=5)  # a venue starts at 09:25 New York unless told otherwise
 GTC_LIFE = timedelta(days=90)  # ALPACA.md section 2.3
-HISTORY_DAYS_MAX = 400  # how far back bars are served: a year of sessions and room to spare
 MICROSECOND = timedelta(microseconds=1)
 
 Listener = Callable[[VenueEvent], None]
@@ -80,15 +79,11 @@ class Floor:
         self.now = starts_at if starts_at is not None else hours.opens_at - STARTS_BEFORE_OPEN
         self.seed = seed
         self.books = Books(starting_cash)
-        self.orders: dict[str, VenueOrder] = {}
-        self.open_orders: dict[str, VenueOrder] = {}
+        self.blotter = Blotter()
         self.listeners: list[Listener] = []
         self.opened_at = self.now
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
-        self._by_client_id: dict[str, str] = {}
-        self._working: dict[str, list[str]] = {}
         self._taken: dict[str, tuple[datetime, Decimal]] = {}
-        self._reserved = ZERO
         self._ids = Ids(seed)
         self._event_ids = Ids(seed)
         self._last_stamp = self.now - MICROSECOND
@@ -118,6 +113,10 @@ class Floor:
         elif to == self.now:
             self._play(to)
 
+    def bars(self, start: datetime, end: datetime) -> pl.DataFrame:
+        """Give the public bars with ts in [start, end), earlier sessions included."""
+        return public_bars(self.market, self.tape, self.now, start, end)
+
     def asset(self, symbol: str) -> Asset:
         """Give a symbol's properties.
 
@@ -144,53 +143,12 @@ class Floor:
 
     def totals(self) -> Totals:
         """Value the account now."""
-        return self.books.totals(self.marks(), reserved=self._reserved)
+        return self.books.totals(self.marks(), reserved=self.blotter.reserved)
 
     @property
     def shorting_enabled(self) -> bool:
         """Tell whether the account may sell short: margin only."""
         return self.books.multiplier > 1
-
-    def bars(self, start: datetime, end: datetime) -> pl.DataFrame:
-        """Give the public bars with ts in [start, end), earlier sessions included, in order of time."""
-        frames: list[pl.DataFrame] = []
-        today = self.hours.session_date
-        first = max(start.date() - timedelta(days=1), today - timedelta(days=HISTORY_DAYS_MAX))
-        if start < self.hours.opens_at - EXTENDED_BEFORE and first < today:
-            for hours in sessions_between(first, min(today, end.date() + timedelta(days=1))):
-                frame = self.market.frame(hours.session_date)
-                frames.append(frame.filter((pl.col("ts") >= start) & (pl.col("ts") < end)).sort("ts"))
-        frames.append(self.tape.published(self.now, start, end))
-        return pl.concat(frames) if len(frames) > 1 else frames[0]
-
-    def latest_bars(self) -> pl.DataFrame:
-        """Give the newest public bar of every symbol."""
-        public = self.bars(self.hours.opens_at - EXTENDED_BEFORE, self.now)
-        if public.height == 0:
-            return pl.DataFrame(schema=RAW_SCHEMA)
-        return public.group_by("symbol", maintain_order=True).last().select(list(RAW_SCHEMA)).sort("symbol")
-
-    def order(self, order_id: str) -> VenueOrder:
-        """Give an order.
-
-        Raises:
-            Refusal: 404.
-        """
-        found = self.orders.get(order_id)
-        if found is None:
-            raise Refusal(404, NOT_FOUND, f"order not found for {order_id}")
-        return found
-
-    def order_by_client_id(self, client_order_id: str) -> VenueOrder:
-        """Give the order of a client order id.
-
-        Raises:
-            Refusal: 404.
-        """
-        order_id = self._by_client_id.get(client_order_id)
-        if order_id is None:
-            raise Refusal(404, NOT_FOUND, f"order not found for {client_order_id}")
-        return self.orders[order_id]
 
     def submit(self, request: OrderRequest) -> VenueOrder:
         """Take an order and give it as first answered; it may be filled by the time this returns.
@@ -201,14 +159,14 @@ class Floor:
         draft = checked(request)
         if draft.symbol not in self._assets:
             raise Refusal(422, UNPROCESSABLE, f'asset "{draft.symbol}" not found')
-        self._check_client_id(draft.client_order_id)
+        self.blotter.check_unused(draft.client_order_id)
         quote = self.tape.quote(draft.symbol, self.now)
         admission = admit(
             draft,
             Situation(
                 asset=self._assets[draft.symbol],
                 books=self.books,
-                resting=[order for order in self.open_orders.values() if order.symbol == draft.symbol],
+                resting=self.blotter.open_of(draft.symbol),
                 buying_power=self.totals().buying_power,
                 bid=None if quote is None else quote[0],
                 ask=None if quote is None else quote[1],
@@ -235,7 +193,7 @@ class Floor:
         Raises:
             Refusal: 404 unknown, 422 filled or expired.
         """
-        order = self.order(order_id)
+        order = self.blotter.order(order_id)
         if order.status.is_open:
             self._end(order, Status.CANCELED)
         elif order.status is not Status.CANCELED:
@@ -243,10 +201,10 @@ class Floor:
 
     def cancel_all(self) -> tuple[VenueOrder, ...]:
         """Cancel every open order and give them as they are then."""
-        asked = tuple(self.open_orders)
+        asked = tuple(self.blotter.open)
         for order_id in asked:
             self.cancel(order_id)
-        return tuple(self.orders[order_id] for order_id in asked)
+        return tuple(self.blotter.orders[order_id] for order_id in asked)
 
     def close_position(self, symbol: str, qty: Decimal | None) -> VenueOrder:
         """Send the market order that closes a position, or `qty` shares of it.
@@ -289,7 +247,7 @@ class Floor:
         """Give the instants at which this session does something by itself."""
         hours = self.hours
         edges: list[tuple[datetime, Callable[[], None]]] = [
-            (hours.opens_at - EXTENDED_BEFORE, self._release),
+            (self.tape.starts_at, self._release),
             (hours.opens_at, self._release),
             (hours.closes_at, self._expire),
             (hours.closes_at + EXTENDED_AFTER, self._expire),
@@ -301,13 +259,13 @@ class Floor:
 
     def _release(self) -> None:
         """Make the orders work that were taken while they could not trade."""
-        for order in [o for o in self.open_orders.values() if o.status is Status.ACCEPTED]:
+        for order in [o for o in self.blotter.open.values() if o.status is Status.ACCEPTED]:
             if self._trades_now(order.extended_hours):
                 self._work(order)
 
     def _expire(self) -> None:
         """End the orders whose time has come and take the session's fees."""
-        for order in [o for o in self.open_orders.values() if o.expires_at <= self.now]:
+        for order in [o for o in self.blotter.open.values() if o.expires_at <= self.now]:
             self._end(order, Status.EXPIRED if order.time_in_force is TimeInForce.DAY else Status.CANCELED)
         if len(self.books.accrued) > 0:
             self.books.charge_fees(
@@ -326,15 +284,14 @@ class Floor:
         """Let working orders meet the prints after the last played instant, up to and including `through`."""
         met = [
             (seen.at, symbol, seen, before)
-            for symbol, ids in self._working.items()
-            if ids
+            for symbol in self.blotter.working_symbols()
             for seen, before in self.tape.prints_between(symbol, self._played, through)
         ]
         met.sort(key=lambda one: one[:2])
         for at, symbol, seen, before in met:
             self.now = at
-            for order_id in tuple(self._working[symbol]):
-                self._meet(self.orders[order_id], seen, before)
+            for order in self.blotter.working(symbol):
+                self._meet(order, seen, before)
         self._played = max(self._played, through)
 
     def _arrive(self, order: VenueOrder) -> None:
@@ -348,8 +305,8 @@ class Floor:
 
     def _work(self, order: VenueOrder) -> VenueOrder:
         """Make an order working."""
-        order = self._keep(replace(order, status=Status.NEW, updated_at=self._stamp()))
-        self._working.setdefault(order.symbol, []).append(order.order_id)
+        order = self.blotter.keep(replace(order, status=Status.NEW, updated_at=self._stamp()))
+        self.blotter.work(order)
         self._emit("new", order, execution_id=self._ids.next("execution"))
         return order
 
@@ -365,7 +322,7 @@ class Floor:
         if found is None or (order.time_in_force is TimeInForce.FOK and found.qty < order.remaining):
             return order
         if found.triggered and not order.triggered:
-            order = self._keep(replace(order, triggered=True, updated_at=self._stamp()))
+            order = self.blotter.keep(replace(order, triggered=True, updated_at=self._stamp()))
         if found.qty == 0:
             return order
         spent = seen.liquidity - available + found.qty
@@ -375,7 +332,7 @@ class Floor:
     def _execute(self, order: VenueOrder, *, qty: Decimal, price: Decimal) -> VenueOrder:
         """Fill an order, book it and tell."""
         at = self._stamp()
-        filled = self._keep(order.filled(qty=qty, price=price, at=at))
+        filled = self.blotter.keep(order.filled(qty=qty, price=price, at=at))
         session_date = self.hours.session_date
         done = Execution(
             execution_id=self._ids.next("execution"),
@@ -403,7 +360,7 @@ class Floor:
         canceled = at if status is Status.CANCELED else None
         expired = at if status is Status.EXPIRED else None
         ended = replace(order, status=status, updated_at=at, canceled_at=canceled, expired_at=expired)
-        self._emit(str(status), self._keep(ended), execution_id=self._ids.next("execution"))
+        self._emit(str(status), self.blotter.keep(ended), execution_id=self._ids.next("execution"))
 
     def _record(
         self, draft: Draft, *, status: Status, position_intent: str, reserve_price: Decimal
@@ -432,22 +389,7 @@ class Floor:
             expires_at=self._expires_at(draft, at),
             reserve_price=reserve_price,
         )
-        self._by_client_id[client_id] = order_id
-        return self._keep(order)
-
-    def _keep(self, order: VenueOrder) -> VenueOrder:
-        """Store an order as it is now, with what it holds of buying power."""
-        known = self.orders.get(order.order_id)
-        self._reserved += order.reserved - (known.reserved if known is not None else ZERO)
-        self.orders[order.order_id] = order
-        if order.status.is_open:
-            self.open_orders[order.order_id] = order
-        else:
-            self.open_orders.pop(order.order_id, None)
-            working = self._working.get(order.symbol, [])
-            if order.order_id in working:
-                working.remove(order.order_id)
-        return order
+        return self.blotter.keep(order)
 
     def _expires_at(self, draft: Draft, at: datetime) -> datetime:
         """Give the instant an order ends by itself."""
@@ -462,14 +404,7 @@ class Floor:
         """Tell whether an order works on arrival."""
         if not extended_hours:
             return self.is_open
-        return self.hours.opens_at - EXTENDED_BEFORE <= self.now < self.hours.closes_at + EXTENDED_AFTER
-
-    def _check_client_id(self, client_order_id: str | None) -> None:
-        """Refuse a client order id that was used; the code depends on whether its order is still open."""
-        order_id = self._by_client_id.get(client_order_id or "")
-        if order_id is not None:
-            code = UNPROCESSABLE if self.orders[order_id].status.is_open else 40010001
-            raise Refusal(422, code, "client_order_id must be unique")
+        return self.tape.starts_at <= self.now < self.hours.closes_at + EXTENDED_AFTER
 
     def _emit(
         self,

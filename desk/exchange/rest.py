@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from desk.exchange import query, wire
+from desk.exchange import intake, query, wire
 from desk.exchange.door import FrontDoor, reply
 from desk.exchange.floor import Floor
 from desk.exchange.orders import VenueOrder
@@ -98,8 +98,8 @@ class TradingApi:
 
     async def submit(self, request: Request) -> Response:
         """Take an order."""
-        body = wire.loads(await request.body())
-        return reply(wire.order(self._floor.submit(wire.order_request(body))))
+        body = intake.loads(await request.body())
+        return reply(wire.order(self._floor.submit(intake.order_request(body))))
 
     async def orders(self, request: Request) -> Response:
         """Answer a listing of orders."""
@@ -110,7 +110,7 @@ class TradingApi:
         after, until = query.moment(wanted, "after"), query.moment(wanted, "until")
         symbols = query.words(wanted, "symbols")
         side = wanted.get("side")
-        stored = self._floor.open_orders if status == "open" else self._floor.orders
+        stored = self._floor.blotter.open if status == "open" else self._floor.blotter.orders
         chosen: list[VenueOrder] = []
         for found in reversed(stored.values()) if newest_first else stored.values():
             if after is not None and found.submitted_at <= after:
@@ -131,12 +131,12 @@ class TradingApi:
 
     async def order(self, request: Request) -> Response:
         """Answer an order by id."""
-        return reply(wire.order(self._floor.order(request.path_params["order_id"])))
+        return reply(wire.order(self._floor.blotter.order(request.path_params["order_id"])))
 
     async def order_by_client_id(self, request: Request) -> Response:
         """Answer an order by client order id."""
         client_id = request.query_params.get("client_order_id", "")
-        return reply(wire.order(self._floor.order_by_client_id(client_id)))
+        return reply(wire.order(self._floor.blotter.order_by_client_id(client_id)))
 
     async def cancel(self, request: Request) -> Response:
         """Ask for a cancel: 204, which means asked."""
@@ -159,8 +159,8 @@ class TradingApi:
     async def close(self, request: Request) -> Response:
         """Send the order that closes a position, or part of it."""
         symbol = self._held(request)
-        qty = wire.number(request.query_params, "qty")
-        percentage = wire.number(request.query_params, "percentage")
+        qty = intake.number(request.query_params, "qty")
+        percentage = intake.number(request.query_params, "percentage")
         if qty is not None and percentage is not None:
             raise Refusal(422, BAD_REQUEST, "only one of qty or percentage is accepted")
         if percentage is not None:
@@ -175,7 +175,7 @@ class TradingApi:
         asked = request.query_params.get("cancel_orders", "false")
         if asked.lower() not in ("true", "false"):
             raise Refusal(422, CLOSE_ALL_BAD, f"invalid cancel_orders: {asked}")
-        answers = _canceled(self._floor.cancel_all()) if wire.truth(asked) else []
+        answers = _canceled(self._floor.cancel_all()) if intake.truth(asked) else []
         for symbol in sorted(self._floor.books.holdings):
             try:
                 closing = self._floor.close_position(symbol, None)

@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from desk.exchange import query, wire
 from desk.exchange.door import FrontDoor, reply
-from desk.exchange.floor import EXTENDED_BEFORE, Floor
+from desk.exchange.floor import Floor
+from desk.exchange.history import latest_bars
 from desk.exchange.refusals import BAD_REQUEST, Refusal
 
 BARS_DEFAULT = 1000  # ALPACA.md section 4
@@ -65,12 +66,22 @@ class StocksApi:
         symbols = query.words(request.query_params, "symbols")
         if not symbols:
             raise Refusal(400, BAD_REQUEST, "symbols is required")
-        return reply({"bars": {s: bar for s, bar in wire.bars(self._floor.latest_bars()) if s in symbols}})
+        return reply(
+            {
+                "bars": {
+                    s: bar
+                    for s, bar in wire.bars(latest_bars(self._floor.tape, self._floor.now))
+                    if s in symbols
+                }
+            }
+        )
 
     async def latest_of(self, request: Request) -> Response:
         """Answer the newest public bar of one symbol."""
         symbol = request.path_params["symbol"]
-        found = [bar for name, bar in wire.bars(self._floor.latest_bars()) if name == symbol]
+        found = [
+            bar for name, bar in wire.bars(latest_bars(self._floor.tape, self._floor.now)) if name == symbol
+        ]
         if not found:
             raise Refusal(404, 40410000, f"no bar found for {symbol}")
         return reply({"bar": found[0], "symbol": symbol})
@@ -89,7 +100,7 @@ class StocksApi:
         start = query.moment(wanted, "start", status=400)
         end = query.moment(wanted, "end", status=400)
         found = self._floor.bars(
-            start if start is not None else self._floor.hours.opens_at - EXTENDED_BEFORE,
+            start if start is not None else self._floor.tape.starts_at,
             (end if end is not None else self._floor.now) + timedelta(microseconds=1),  # the end is included
         )
         found = found.filter(pl.col("symbol").is_in(list(symbols)))

@@ -19,6 +19,7 @@ from schemas.account import SessionHours
 
 MINUTE = timedelta(minutes=1)
 PUBLISH_AFTER = timedelta(seconds=61)  # a bar is computed about 1 s after its minute (ALPACA.md section 4.1)
+EXTENDED_BEFORE = timedelta(hours=5, minutes=30)  # a session date begins at 04:00 New York
 LOOK_BACK_MINUTES = 1440  # bound of the search for the last sound print: a day has no more minutes
 
 
@@ -46,6 +47,11 @@ class Tape:
             str(key[0]): _lane(part)
             for key, part in self.frame.partition_by("symbol", as_dict=True, maintain_order=True).items()
         }
+
+    @property
+    def starts_at(self) -> datetime:
+        """Give the instant the session date begins, extended hours included."""
+        return self.hours.opens_at - EXTENDED_BEFORE
 
     def published(self, now: datetime, start: datetime, end: datetime) -> pl.DataFrame:
         """Give the rows with ts in [start, end) that are public at `now`, all symbols, in order of time."""

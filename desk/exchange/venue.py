@@ -131,24 +131,24 @@ class Venue:
     def order(self, broker_order_id: str) -> BrokerOrder:
         """Give an order."""
         try:
-            return broker_order(self.floor.order(broker_order_id))
+            return broker_order(self.floor.blotter.order(broker_order_id))
         except Refusal as refusal:
             raise NotFound(refusal.message) from refusal
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder:
         """Give the order of a client order id."""
         try:
-            return broker_order(self.floor.order_by_client_id(client_order_id))
+            return broker_order(self.floor.blotter.order_by_client_id(client_order_id))
         except Refusal as refusal:
             raise NotFound(refusal.message) from refusal
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Give the open orders, oldest first."""
-        return tuple(broker_order(order) for order in self.floor.open_orders.values())
+        return tuple(broker_order(order) for order in self.floor.blotter.open.values())
 
     def orders_since(self, after: datetime) -> tuple[BrokerOrder, ...]:
         """Give the orders submitted at or after an instant, oldest first."""
-        return tuple(broker_order(o) for o in self.floor.orders.values() if o.submitted_at >= after)
+        return tuple(broker_order(o) for o in self.floor.blotter.orders.values() if o.submitted_at >= after)
 
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Give the positions, by symbol."""

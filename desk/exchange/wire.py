@@ -1,16 +1,15 @@
-"""Alpaca's JSON: the venue's records as the real service writes them, and requests as clients send them.
+"""Alpaca's JSON, outgoing: the venue's records as the real service writes them.
 
-Trading answers carry money and quantities as strings, market data as numbers; instants are RFC 3339 in
-UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 and 2.2). Requests carry
-numbers or strings and unknown fields; both are taken. The account carries no field of the old
-pattern-day-trader rule: Alpaca removed them on 2026-07-06.
+Trading answers carry money and quantities as strings, market data as numbers; instants are RFC 3339
+in UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 and 2.2). The account
+carries no field of the old pattern-day-trader rule: Alpaca removed them on 2026-07-06.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,8 @@ import polars as pl
 
 from desk.exchange.books import INITIAL_MARGIN, MAINTENANCE_MARGIN, FeeCharge, Holding, Totals
 from desk.exchange.floor import EXTENDED_AFTER, Floor
-from desk.exchange.orders import Execution, OrderRequest, Status, VenueEvent, VenueOrder, fixed_id
-from desk.exchange.refusals import BAD_REQUEST, Refusal
+from desk.exchange.orders import Execution, Status, VenueEvent, VenueOrder, fixed_id
+from desk.exchange.refusals import Refusal
 from desk.exchange.venue import next_edges
 from desk.hours import new_york, next_session, previous_session
 from desk.money import ZERO
@@ -28,7 +27,6 @@ from schemas.orders import Side
 
 Json = dict[str, Any]
 AMOUNT_DECIMALS = 9  # Alpaca's longest: nine decimals of a share
-AMOUNT_MAX = Decimal(10) ** 12  # beyond any order, and far inside a Decimal's precision
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # a ULID's alphabet
 T_PLUS_2_FROM = date(2017, 9, 5)  # SEC rule 15c6-1 as amended; T+3 before
 T_PLUS_1_FROM = date(2024, 5, 28)  # SEC release 34-96930
@@ -227,8 +225,7 @@ def position(floor: Floor, held: Holding) -> Json:
     last_day = prior if prior is not None else price
     value = held.qty * price
     closing = Side.SELL if held.qty > 0 else Side.BUY
-    resting = [o for o in floor.open_orders.values() if o.symbol == held.symbol and o.side is closing]
-    available = max(abs(held.qty) - sum((o.remaining for o in resting), ZERO), ZERO)
+    available = max(abs(held.qty) - floor.blotter.open_qty(held.symbol, closing), ZERO)
     return {
         "asset_id": asset_id(held.symbol),
         "symbol": held.symbol,
@@ -351,74 +348,6 @@ def dumps(body: object) -> bytes:
 def refusal(refused: Refusal) -> Json:
     """Write a refusal's body, keys in alphabetical order as the service does."""
     return dict(sorted({"code": refused.code, "message": refused.message, **refused.extra}.items()))
-
-
-def loads(body: bytes) -> Json:
-    """Parse a request's body whatever its content type; numbers keep their digits.
-
-    Raises:
-        Refusal: it is not a JSON object.
-    """
-    try:
-        parsed = json.loads(body or b"{}", parse_float=Decimal)
-    except ValueError as error:
-        raise Refusal(400, BAD_REQUEST, f"request body format is invalid: {error}") from error
-    if not isinstance(parsed, dict):
-        raise Refusal(400, BAD_REQUEST, "request body format is invalid: expected an object")
-    return parsed
-
-
-def order_request(body: Mapping[str, Any]) -> OrderRequest:
-    """Read an order request; unknown fields are ignored.
-
-    Raises:
-        Refusal: an amount is no number.
-    """
-    return OrderRequest(
-        symbol=text(body, "symbol"),
-        side=text(body, "side"),
-        order_type=text(body, "type") or text(body, "order_type"),
-        time_in_force=text(body, "time_in_force"),
-        qty=number(body, "qty"),
-        notional=number(body, "notional"),
-        limit_price=number(body, "limit_price"),
-        stop_price=number(body, "stop_price"),
-        extended_hours=truth(body.get("extended_hours")),
-        client_order_id=text(body, "client_order_id") or None,
-        order_class=text(body, "order_class"),
-        position_intent=text(body, "position_intent") or None,
-    )
-
-
-def text(body: Mapping[str, Any], name: str) -> str:
-    """Read a word; a missing one is empty."""
-    value = body.get(name)
-    return "" if value is None else str(value)
-
-
-def number(body: Mapping[str, Any], name: str) -> Decimal | None:
-    """Read an amount sent as a string or a number.
-
-    Raises:
-        Refusal: it is neither.
-    """
-    value = body.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise Refusal(422, BAD_REQUEST, f"invalid {name}")
-    try:
-        found = Decimal(value)
-    except InvalidOperation as error:
-        raise Refusal(422, BAD_REQUEST, f"invalid {name}") from error
-    if not found.is_finite() or abs(found) > AMOUNT_MAX:
-        raise Refusal(422, BAD_REQUEST, f"invalid {name}")
-    return found
-
-
-def truth(value: object) -> bool:
-    """Read a boolean in any of the forms clients send: true, True, "true", 1."""
-    return value is True or str(value).lower() in ("true", "1")
 
 
 def _margins(totals: Totals) -> Json:

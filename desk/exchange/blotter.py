@@ -1,0 +1,94 @@
+"""The venue's orders: by id, by client order id, open, working, and what they hold.
+
+One rule keeps the indexes right: an order enters and changes only through `keep`, which takes the record
+as it is now. Dictionaries keep the order of arrival, so listings are oldest first without sorting.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from desk.exchange.orders import VenueOrder
+from desk.exchange.refusals import BAD_REQUEST, NOT_FOUND, UNPROCESSABLE, Refusal
+from desk.money import ZERO
+from schemas.orders import Side
+
+
+@dataclass(slots=True)
+class Blotter:
+    """Every order of the account since the venue opened."""
+
+    orders: dict[str, VenueOrder] = field(default_factory=dict)
+    open: dict[str, VenueOrder] = field(default_factory=dict)
+    reserved: Decimal = ZERO  # buying power held by open orders, USD
+    _by_client_id: dict[str, str] = field(default_factory=dict)
+    _open_of: dict[str, dict[str, VenueOrder]] = field(default_factory=dict)
+    _working: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def keep(self, order: VenueOrder) -> VenueOrder:
+        """Store an order as it is now."""
+        known = self.orders.get(order.order_id)
+        if known is None:
+            self._by_client_id[order.client_order_id] = order.order_id
+        self.reserved += order.reserved - (ZERO if known is None else known.reserved)
+        self.orders[order.order_id] = order
+        of_symbol = self._open_of.setdefault(order.symbol, {})
+        if order.status.is_open:
+            self.open[order.order_id] = of_symbol[order.order_id] = order
+        else:
+            self.open.pop(order.order_id, None)
+            of_symbol.pop(order.order_id, None)
+            self._working.get(order.symbol, {}).pop(order.order_id, None)
+        return order
+
+    def work(self, order: VenueOrder) -> None:
+        """Let an order meet the market from now on, after those that work already."""
+        self._working.setdefault(order.symbol, {})[order.order_id] = None
+
+    def working_symbols(self) -> tuple[str, ...]:
+        """Give the symbols with working orders."""
+        return tuple(symbol for symbol, ids in self._working.items() if ids)
+
+    def working(self, symbol: str) -> tuple[VenueOrder, ...]:
+        """Give a symbol's working orders, oldest first."""
+        return tuple(self.orders[order_id] for order_id in self._working.get(symbol, ()))
+
+    def open_of(self, symbol: str) -> tuple[VenueOrder, ...]:
+        """Give a symbol's open orders, oldest first."""
+        return tuple(self._open_of.get(symbol, {}).values())
+
+    def open_qty(self, symbol: str, side: Side) -> Decimal:
+        """Give the shares of a symbol's open orders of one side."""
+        return sum((order.remaining for order in self.open_of(symbol) if order.side is side), ZERO)
+
+    def order(self, order_id: str) -> VenueOrder:
+        """Give an order.
+
+        Raises:
+            Refusal: 404.
+        """
+        found = self.orders.get(order_id)
+        if found is None:
+            raise Refusal(404, NOT_FOUND, f"order not found for {order_id}")
+        return found
+
+    def order_by_client_id(self, client_order_id: str) -> VenueOrder:
+        """Give the order of a client order id.
+
+        Raises:
+            Refusal: 404.
+        """
+        order_id = self._by_client_id.get(client_order_id)
+        if order_id is None:
+            raise Refusal(404, NOT_FOUND, f"order not found for {client_order_id}")
+        return self.orders[order_id]
+
+    def check_unused(self, client_order_id: str | None) -> None:
+        """Refuse a client order id that was used.
+
+        Raises:
+            Refusal: 422; the code depends on whether its order is still open.
+        """
+        order_id = None if client_order_id is None else self._by_client_id.get(client_order_id)
+        if order_id is not None:
+            code = UNPROCESSABLE if self.orders[order_id].status.is_open else BAD_REQUEST
+            raise Refusal(422, code, "client_order_id must be unique")

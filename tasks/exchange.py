@@ -1,0 +1,94 @@
+"""Open a simulated exchange and serve it: what `desk exchange` runs.
+
+A market is replayed from Parquet files or made of a seed; both are told apart here, and only here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+
+from desk.errors import ConfigError
+from desk.exchange.files import ReplayMarket
+from desk.exchange.floor import Floor
+from desk.exchange.generated import DEFAULT_SYMBOLS, GeneratedMarket
+from desk.exchange.market import Market
+from desk.exchange.server import ExchangeUrls as ExchangeUrls
+from desk.exchange.server import ServerOptions, serve
+from desk.hours import FIRST_DAY, LAST_DAY, from_new_york
+
+DEFAULT_SEED = 1
+STARTS_AT = time(9, 25)  # New York: five minutes before the bell, so start-up has happened when it rings
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangePlan:
+    """What to open: exactly one of `bars` and `seed`, or neither for the default seed."""
+
+    session_date: date
+    bars: Path | None = None
+    seed: int | None = None
+    symbols: tuple[str, ...] = ()  # none: every symbol of the files with the date, or the generator's own
+    starts_at: time = STARTS_AT
+    cash: Decimal = Decimal(100_000)
+
+
+def open_floor(plan: ExchangePlan) -> Floor:
+    """Open the exchange's floor.
+
+    Raises:
+        ConfigError: the plan contradicts itself or its date is outside the calendar.
+        NoBars: the date has no session, or a symbol no bars of it.
+        BadBatch: a file lacks a column or cannot be read.
+    """
+    if plan.bars is not None and plan.seed is not None:
+        raise ConfigError("--bars replays files and --seed makes a market: give one of them")
+    if not FIRST_DAY < plan.session_date < LAST_DAY:
+        raise ConfigError(f"--date {plan.session_date}: outside the calendar, {FIRST_DAY} to {LAST_DAY}")
+    if plan.cash <= 0:
+        raise ConfigError(f"--cash {plan.cash}: must be more than 0 USD")
+    seed = plan.seed if plan.seed is not None else DEFAULT_SEED
+    return Floor(
+        _market(plan, seed),
+        session_date=plan.session_date,
+        starts_at=from_new_york(plan.session_date, plan.starts_at),
+        starting_cash=plan.cash,
+        seed=seed,
+    )
+
+
+def serve_exchange(
+    plan: ExchangePlan,
+    *,
+    port: int,
+    pace: float | None,
+    key: str | None,
+    secret: str | None,
+    on_ready: Callable[[ExchangeUrls], None],
+) -> None:
+    """Serve an exchange on loopback until told to stop.
+
+    Args:
+        plan: what to open.
+        port: 0 takes a free one.
+        pace: times real speed, or None for lock step.
+        key: the only key accepted, with `secret`; None accepts any.
+        secret: see `key`.
+        on_ready: called with the addresses once requests are answered.
+
+    Raises:
+        ConfigError: the plan is wrong, one of key and secret is missing, or the port is taken.
+        DataError: bars are missing or unusable.
+    """
+    if (key is None) != (secret is None):
+        raise ConfigError("--key and --secret go together: give both, or neither to accept any")
+    options = ServerOptions(port=port, pace=pace, key=key, secret=secret)
+    serve(open_floor(plan), options, on_ready=on_ready)
+
+
+def _market(plan: ExchangePlan, seed: int) -> Market:
+    """Give the market of a plan."""
+    if plan.bars is None:
+        return GeneratedMarket(seed, plan.symbols or DEFAULT_SYMBOLS)
+    return ReplayMarket(plan.bars, symbols=plan.symbols or None, session_date=plan.session_date)
