@@ -1,0 +1,187 @@
+"""What a strategy is: a name, checked parameters, symbols, a warm-up, and an idea in one of two styles.
+
+Expressions: override `levels`, a pure function from bars to signal levels in polars. Stateful: subclass
+`StatefulStrategy` and answer `on_bar` (and, if wanted, `on_start`, `on_fill`, `on_stop`). Either way the
+desk calls `signals(bars)` with everything known so far. The stateful style replays its bars through
+a fresh state each time: a restart at noon reaches the state of a process that ran since the morning,
+because there is no other way to reach it.
+
+Rules every strategy is held to by tests: a signal at a bar depends on that bar and earlier ones only
+(signals of a prefix equal signals of the whole, exactly); symbols do not influence each other through
+their order; no bars, no signals. Bars are those of the regular session (`schemas.bars.RAW_SCHEMA`,
+sorted by (symbol, ts)). Sizes, prices of orders, stops and risk are not a strategy's business.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import ClassVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas.signals import SIGNAL_SCHEMA
+
+TIMEFRAME = "1Min"
+
+
+class StrategyError(ValueError):
+    """A strategy's name, parameter or answer is wrong; `str()` is one line fit to show a person."""
+
+
+class Params(BaseModel):
+    """A strategy's parameters: frozen, an unknown one is an error, each with a description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NoParams(Params):
+    """For a strategy without parameters."""
+
+
+class Strategy(ABC):
+    """A strategy as the session sees it; satisfies `desk.ports.StrategyRunner`.
+
+    Attributes:
+        name: Lower-case words joined by underscores; part of client order ids.
+        timeframe: The bars it wants.
+        session_anchored: Whether its values start anew each session. Then it needs the session so far
+            and, of the days before, nothing.
+        symbols: What it trades, sorted.
+        warm_up: Bars of a symbol before its first signal. With `session_anchored` false, a window of the
+            last `warm_up` bars gives the same signal as all history, to 1e-9.
+    """
+
+    name: ClassVar[str]
+    params_model: ClassVar[type[Params]] = NoParams
+    timeframe: ClassVar[str] = TIMEFRAME
+    session_anchored: ClassVar[bool] = False
+    symbols: tuple[str, ...]
+    warm_up: int
+
+    def __init__(self, symbols: Iterable[str], params: Mapping[str, object] | None = None) -> None:
+        """Check and keep parameters.
+
+        Raises:
+            StrategyError: No symbols, an unknown parameter or a value outside its bounds.
+        """
+        self.symbols = tuple(sorted(set(symbols)))
+        if not self.symbols:
+            raise StrategyError(f"strategy {self.name}: no symbols; at least one is needed")
+        self.checked = checked_params(self.name, self.params_model, {} if params is None else params)
+        self.warm_up = self.bars_needed()
+
+    @abstractmethod
+    def bars_needed(self) -> int:
+        """Give `warm_up` for the parameters."""
+
+    @abstractmethod
+    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Give symbol, ts, target, price and reason for bars with an opinion; pure.
+
+        Args:
+            bars: `RAW_SCHEMA`, sorted by (symbol, ts), this strategy's symbols only, at least one row.
+        """
+
+    def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Give the signals for all bars given, `SIGNAL_SCHEMA`, sorted by (symbol, ts); any order in."""
+        mine = bars.filter(pl.col("symbol").is_in(list(self.symbols))).sort("symbol", "ts")
+        if mine.height == 0:
+            return pl.DataFrame(schema=SIGNAL_SCHEMA)
+        said = self.levels(mine).with_columns(pl.lit(self.name).alias("strategy"))
+        return said.select(
+            *(pl.col(name).cast(dtype) for name, dtype in SIGNAL_SCHEMA.items()),
+        ).sort("symbol", "ts")
+
+
+@dataclass(frozen=True)
+class SeenBar:
+    """A bar as the stateful style sees it; prices USD, volume shares."""
+
+    symbol: str
+    ts: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a stateful strategy wants to hold of a bar's symbol: -1, 0, 1, or a fraction."""
+
+    target: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class SeenFill:
+    """An execution of this strategy's order; signed quantity."""
+
+    symbol: str
+    qty: Decimal
+    price: Decimal
+    filled_at: datetime
+
+
+class StatefulStrategy(Strategy):
+    """The stateful style: one method a moment, state in attributes made by `on_start`.
+
+    The state of a symbol may depend on all bars before it in time, of any symbol; bars of one minute come
+    in order of symbol. `on_fill` may keep notes for `on_stop` but must not change levels: levels are a
+    function of bars, so that a restart, a rehearsal and a backtest agree.
+    """
+
+    @abstractmethod
+    def on_start(self) -> None:
+        """Make a fresh state; called before every replay."""
+
+    @abstractmethod
+    def on_bar(self, bar: SeenBar) -> Level | None:
+        """Take in one bar; give a level, or None for no opinion."""
+
+    def on_fill(self, fill: SeenFill) -> None:
+        """Learn of an execution."""
+
+    def on_stop(self) -> None:
+        """Let go at the session's end."""
+
+    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Replay the bars in time order through a fresh state."""
+        self.on_start()
+        said: list[tuple[str, datetime, float, float, str]] = []
+        columns = ("symbol", "ts", "open", "high", "low", "close", "volume")
+        for values in bars.sort("ts", "symbol").select(columns).iter_rows():
+            bar = SeenBar(*values)
+            level = self.on_bar(bar)
+            if level is not None:
+                said.append((bar.symbol, bar.ts, level.target, bar.close, level.reason))
+        schema = {key: SIGNAL_SCHEMA[key] for key in ("symbol", "ts", "target", "price", "reason")}
+        return pl.DataFrame(said, schema=schema, orient="row")
+
+
+def checked_params(name: str, model: type[Params], given: Mapping[str, object]) -> Params:
+    """Give the parameters as a checked record.
+
+    Raises:
+        StrategyError: Names the key, the value and what is allowed; several mistakes in one line.
+    """
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        mistakes = "; ".join(_mistake(model, dict(item)) for item in error.errors())
+        raise StrategyError(f"strategy {name}: {mistakes}") from None
+
+
+def _mistake(model: type[Params], item: Mapping[str, object]) -> str:
+    location = item["loc"]
+    key = ".".join(str(part) for part in location) if isinstance(location, tuple) else ""
+    if item["type"] == "extra_forbidden":
+        allowed = ", ".join(sorted(model.model_fields)) or "none"
+        return f"unknown parameter {key} = {item['input']!r}; allowed: {allowed}"
+    if not key:
+        return str(item["msg"]).removeprefix("Value error, ")
+    return f"parameter {key} = {item['input']!r}: {str(item['msg']).lower()}"

@@ -1,0 +1,95 @@
+"""Indicators: causal polars expressions over bars sorted by (symbol, ts).
+
+Causal means that a value at a bar depends on that bar and earlier ones only, so computing over a prefix
+gives the same numbers as computing over the whole (tests/strategies hold every strategy to it, exactly).
+
+Each expression runs per symbol, session-anchored ones per symbol and New York day. Null means "not known
+yet". Frames are those of `schemas.bars.RAW_SCHEMA`, regular session only; prices USD, volume shares.
+"""
+
+import polars as pl
+
+NEW_YORK = "America/New_York"
+
+
+def session_day() -> pl.Expr:
+    """Give the New York date of each bar: for a regular-session bar, its session's date."""
+    return pl.col("ts").dt.convert_time_zone(NEW_YORK).dt.date()
+
+
+def typical_price() -> pl.Expr:
+    """Give (high + low + close) / 3, USD."""
+    return (pl.col("high") + pl.col("low") + pl.col("close")) / 3.0
+
+
+def session_vwap() -> pl.Expr:
+    """Give the session's volume-weighted average price so far, USD.
+
+    VWAP(t) = sum(v_i * p_i) / sum(v_i) over the session's bars i <= t, p the typical price, v the volume
+    (https://en.wikipedia.org/wiki/Volume-weighted_average_price). A bar without volume adds nothing.
+    Null until something traded.
+    """
+    volume = pl.col("volume").cum_sum().over("symbol", session_day())
+    money = (typical_price() * pl.col("volume")).cum_sum().over("symbol", session_day())
+    return pl.when(volume > 0).then(money / volume)
+
+
+def session_vwap_sigma() -> pl.Expr:
+    """Give the volume-weighted standard deviation of typical prices around the session's VWAP, USD.
+
+    sigma(t)^2 = sum(v_i * (p_i - o)^2) / sum(v_i) - (VWAP(t) - o)^2, o the session's first typical price:
+    the shift changes nothing in exact arithmetic and keeps the difference of squares from cancelling.
+    Population form (no n - 1). Null until something traded.
+    """
+    by = ("symbol", session_day())
+    off = typical_price() - typical_price().first().over(*by)
+    volume = pl.col("volume").cum_sum().over(*by)
+    mean = (off * pl.col("volume")).cum_sum().over(*by) / volume
+    square = (off * off * pl.col("volume")).cum_sum().over(*by) / volume
+    return pl.when(volume > 0).then((square - mean * mean).clip(lower_bound=0.0).sqrt())
+
+
+def bars_so_far() -> pl.Expr:
+    """Count the session's bars up to and including each, from 1."""
+    return pl.int_range(1, pl.len() + 1).over("symbol", session_day())
+
+
+def sma(column: str, *, length: int) -> pl.Expr:
+    """Give the simple moving average of `length` bars; null before there are so many.
+
+    SMA(t) = (x(t) + ... + x(t - length + 1)) / length, over the symbol's bars, across sessions.
+    """
+    return pl.col(column).rolling_mean(length, min_samples=length).over("symbol")
+
+
+def rsi(column: str = "close", *, length: int, by_session: bool = False) -> pl.Expr:
+    """Give Wilder's relative strength index, 0 to 100.
+
+    RSI = 100 - 100 / (1 + G / L), G and L Wilder averages of gains and losses: the first is the plain mean
+    of the first `length` changes, then A(t) = (A(t-1) * (length - 1) + x(t)) / length (J. W. Wilder, New
+    Concepts in Technical Trading Systems, 1978). Null for the first `length` bars. No losses give 100, no
+    gains give 0, no change at all gives 50.
+
+    Args:
+        column: What to measure.
+        length: Changes in an average, Wilder's 14.
+        by_session: Start anew each session, so overnight gaps are no gains or losses.
+    """
+    by: tuple[str | pl.Expr, ...] = ("symbol", session_day()) if by_session else ("symbol",)
+    change = pl.col(column) - pl.col(column).shift(1)
+    gain = _wilder(change.clip(lower_bound=0.0), length)
+    loss = _wilder((-change).clip(lower_bound=0.0), length)
+    strength = 100.0 * gain / (gain + loss)
+    return pl.when(gain + loss > 0).then(strength).when(gain.is_not_null()).then(50.0).over(*by)
+
+
+def _wilder(changes: pl.Expr, length: int) -> pl.Expr:
+    """Give Wilder's average of a series whose first value is null.
+
+    An exponential average with alpha = 1 / length that starts, at the `length`-th change, from the plain
+    mean of the first `length` ones: before it the input is null, at it the mean, after it the changes.
+    """
+    order = pl.int_range(pl.len())
+    seed = changes.rolling_mean(length, min_samples=length)
+    fed = pl.when(order > length).then(changes).when(order == length).then(seed)
+    return fed.ewm_mean(alpha=1.0 / length, adjust=False, ignore_nulls=True)

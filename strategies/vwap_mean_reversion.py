@@ -1,0 +1,96 @@
+"""VWAP mean reversion with RSI: buy what fell far below the session's average and is oversold.
+
+With VWAP and sigma of the session so far (`strategies.indicators`) and RSI(length) of the closes:
+
+    long  (1)  when close < VWAP - k * sigma and RSI < oversold
+    short (-1) when close > VWAP + k * sigma and RSI > 100 - oversold   (only with allow_short)
+    flat  (0)  when close >= VWAP; with allow_short, when the close is back at VWAP from the side of the
+               session's last entry, and before there was one
+
+Between those it has no opinion, so a position stays until the price is back at the average. Nothing is
+said before `settle_bars` of the session: the first bands are too narrow to mean anything. The RSI starts
+anew each session, so an overnight gap is not a gain.
+"""
+
+import polars as pl
+from pydantic import Field
+
+from strategies.base import Params, Strategy
+from strategies.indicators import bars_so_far, rsi, session_day, session_vwap, session_vwap_sigma
+from strategies.registry import register
+
+
+class VwapParams(Params):
+    """Bounds keep a typing error from becoming a strategy."""
+
+    k: float = Field(1.0, gt=0, le=10, description="Band half-width in standard deviations around VWAP.")
+    rsi_length: int = Field(7, ge=2, le=200, description="Changes in Wilder's averages.")
+    oversold: float = Field(
+        35.0, gt=0, lt=50, description="RSI below this is oversold; above 100 minus it, overbought."
+    )
+    settle_bars: int = Field(10, ge=1, le=390, description="Bars of a session before the first signal.")
+    allow_short: bool = Field(False, description="Whether it also sells what rose far above VWAP.")
+
+
+@register
+class VwapMeanReversion(Strategy):
+    """See the module."""
+
+    name = "vwap_mean_reversion"
+    params_model = VwapParams
+    session_anchored = True
+
+    @property
+    def params(self) -> VwapParams:
+        """Give the checked parameters."""
+        assert isinstance(self.checked, VwapParams)
+        return self.checked
+
+    def bars_needed(self) -> int:
+        """Give the bars of a session before the first signal can come."""
+        return max(self.params.settle_bars, self.params.rsi_length + 1)
+
+    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Give levels; see the module's formula."""
+        params = self.params
+        seen = bars.with_columns(
+            session_vwap().alias("mean"),
+            session_vwap_sigma().alias("sigma"),
+            rsi(length=params.rsi_length, by_session=True).alias("rsi"),
+            bars_so_far().alias("count"),
+        ).filter((pl.col("count") >= self.warm_up) & (pl.col("sigma") > 0))
+        low = (pl.col("close") < pl.col("mean") - params.k * pl.col("sigma")) & (
+            pl.col("rsi") < params.oversold
+        )
+        high = (pl.col("close") > pl.col("mean") + params.k * pl.col("sigma")) & (
+            pl.col("rsi") > 100.0 - params.oversold
+        )
+        target = pl.when(low).then(1.0).when(high & params.allow_short).then(-1.0)
+        target = target.when(self._back_at_the_average(low, high)).then(0.0)
+        return (
+            seen.with_columns(target.alias("target"))
+            .filter(pl.col("target").is_not_null())
+            .select(
+                "symbol",
+                "ts",
+                "target",
+                pl.col("close").alias("price"),
+                pl.format(
+                    "close {} vwap {} sigma {} rsi {}",
+                    pl.col("close").round(4),
+                    pl.col("mean").round(4),
+                    pl.col("sigma").round(4),
+                    pl.col("rsi").round(1),
+                ).alias("reason"),
+            )
+        )
+
+    def _back_at_the_average(self, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+        """Tell where nothing should be held: the average is reached from the side of the last entry."""
+        above = pl.col("close") >= pl.col("mean")
+        if not self.params.allow_short:
+            return above
+        entry = pl.when(low).then(1).when(high).then(-1).forward_fill().over("symbol", session_day())
+        return (
+            entry.is_null() | ((entry == 1) & above) | ((entry == -1) & (pl.col("close") <= pl.col("mean")))
+        )
