@@ -6,11 +6,13 @@ in one element makes a whole list unreadable, and the list of orders stops at 50
 are posted as a dict whose amounts are exact decimal strings (Alpaca accepts both), and answers are read
 by `alpaca_parse`.
 
-Submit, once: a 2xx must carry our client order id, or the outcome is unknown. A 422 may mean that the
-id is taken, which is what a submit after a lost answer meets; codes and words of that refusal
-have varied, so after *every* 422 the id is looked up. Found and equal, the order is returned as if
-just acknowledged; found and different, or not to be asked, the outcome is unknown; not found, the
-refusal was plain.
+Submit, once: a 2xx must carry our client order id, or the outcome is unknown. A refusal may mean that
+the id is taken, which is what a submit after a lost answer meets; its codes and words have varied, and
+the order that is already there may itself be the reason (it holds the shares). So after a 403, 422 or
+429 the id is looked up. Found and equal, the order is returned as if just acknowledged; found and
+different, or not to be asked, the outcome is unknown; not found, the refusal was plain. Only for an id
+whose earlier send was never answered is no refusal ever plain: it speaks of the second send, not of the
+first.
 
 Lists are complete or an error. Orders do not page at Alpaca; windows on `submitted_at` overlap by a
 microsecond and are joined by id, and where 500 orders share one instant `after_order_id` steps through
@@ -45,7 +47,7 @@ FILLS_PAGE = 100  # Alpaca's maximum
 PAGES_MAX = 200  # 100,000 orders or 20,000 fills: far past a day of this desk, so more is an error
 TICK = timedelta(microseconds=1)  # the resolution our cursors have
 OUR_PREFIX = "mqd-"  # of our client order ids (docs/architecture.md)
-UNPROCESSABLE = 422
+ABOUT_STATE = frozenset({403, 422, 429})  # refusals that an order already there may have caused or hidden
 
 T = TypeVar("T")
 
@@ -80,6 +82,9 @@ class AlpacaBroker:
             read_attempts=account.read_attempts,
             sleep=sleep,
         )
+        self._unanswered: set[str] = (
+            set()
+        )  # client order ids sent without an answer; bounded by orders_per_day
         self.unreadable = 0  # elements of lists left out since start, each logged
 
     def account(self) -> BrokerAccount:
@@ -111,10 +116,26 @@ class AlpacaBroker:
             Rejected: a definite refusal.
             OutcomeUnknown: no definite answer, or the id belongs to a different order.
         """
+        client_order_id = intent.client_order_id
+        try:
+            order = self._submitted(intent)
+        except OutcomeUnknown:
+            self._unanswered.add(client_order_id)
+            raise
+        except Rejected as refusal:
+            if client_order_id in self._unanswered:
+                raise OutcomeUnknown(
+                    f"{client_order_id}: refused ({refusal}), but an earlier send was never answered"
+                ) from refusal
+            raise
+        self._unanswered.discard(client_order_id)
+        return order
+
+    def _submitted(self, intent: OrderIntent) -> BrokerOrder:
         try:
             answer = self._http.write("POST", "/orders", _body(intent))
         except Rejected as refusal:
-            if refusal.status != UNPROCESSABLE:
+            if refusal.status not in ABOUT_STATE:
                 raise
             return self._resolve(intent, refusal)
         try:
@@ -130,12 +151,12 @@ class AlpacaBroker:
         return order
 
     def _resolve(self, intent: OrderIntent, refusal: Rejected) -> BrokerOrder:
-        """Settle a 422: give the order that already has our id, or raise the plain refusal."""
+        """Settle a refusal: give the order that already has our id, or raise the plain refusal."""
         asked = f"{intent.symbol} {intent.side} {intent.qty}"
         try:
             order = self.order_by_client_id(intent.client_order_id)
         except NotFound:
-            if "unique" in str(refusal):
+            if "must be unique" in str(refusal):
                 raise OutcomeUnknown(
                     f"{intent.client_order_id} ({asked}): refused as taken, yet not found: {refusal}"
                 ) from refusal

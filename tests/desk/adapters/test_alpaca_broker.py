@@ -102,7 +102,8 @@ def test_submit_to_nobody_is_unknown() -> None:
 )
 def test_submit_refused_is_rejected_with_code_and_status(status: int, body: Any, code: str) -> None:
     """A 4xx that refuses the request is a definite no, whatever its body looks like."""
-    with rough_server(lambda said: Answer(status, body)) as server:
+    absent = Answer(404, {"code": 40410000, "message": "order not found"})
+    with rough_server(lambda said: Answer(status, body) if said.method == "POST" else absent) as server:
         with pytest.raises(Rejected) as caught:
             broker_at(server.url).submit(intent())
 
@@ -124,12 +125,20 @@ def test_submit_refused_by_a_rule_is_rejected_after_a_look_up() -> None:
     assert caught.value.code == "42210000"
 
 
-@pytest.mark.parametrize("body", [TAKEN, {"code": 40010001, "message": "reworded one day"}])
-def test_submit_of_a_taken_id_gives_the_order_that_exists(body: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (422, TAKEN),
+        (422, {"code": 40010001, "message": "reworded one day"}),
+        (403, {"code": 40310000, "message": "insufficient qty available for order"}),
+        (429, {"code": 42910000, "message": "rate limit exceeded"}),
+    ],
+)
+def test_submit_of_a_taken_id_gives_the_order_that_exists(status: int, body: dict[str, Any]) -> None:
     """A refused duplicate is the order we already have, whatever words the refusal uses (I2)."""
 
     def script(said: Said) -> Answer:
-        return Answer(422, body) if said.method == "POST" else Answer(200, order_json(status="filled"))
+        return Answer(status, body) if said.method == "POST" else Answer(200, order_json(status="filled"))
 
     with rough_server(script) as server:
         order = broker_at(server.url).submit(intent())
@@ -156,6 +165,21 @@ def test_submit_of_a_taken_id_that_cannot_be_settled_is_unknown(found: Answer) -
             broker_at(server.url).submit(intent())
 
         assert server.count("POST") == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 429])
+def test_a_refused_second_send_says_nothing_of_an_unanswered_first(status: int) -> None:
+    """Once a send was not answered, a refusal of the next does not end the order; finding it does (I4)."""
+    refused = Answer(status, {"code": status * 100_000, "message": "no"})
+    absent = Answer(404, {"code": 40410000, "message": "order not found"})
+    sends = iter([Answer(504, ""), refused, Answer(200, order_json())])
+    with rough_server(lambda said: next(sends) if said.method == "POST" else absent) as server:
+        broker = broker_at(server.url)
+
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                broker.submit(intent())
+        assert broker.submit(intent()).client_order_id == CLIENT_ID
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])
