@@ -4,7 +4,7 @@ alpaca-py is used for its client (URLs, keys, headers) with `raw_data=True`; its
 three reasons found in version 0.44: request models turn qty and prices into floats, one unknown word
 in one element makes a whole list unreadable, and the list of orders stops at 500 in silence. So orders
 are posted as a dict whose amounts are exact decimal strings (Alpaca accepts both), and answers are read
-by `alpaca_parse`.
+by `alpaca_parse`; `alpaca_lists` sees to it that lists are complete.
 
 Submit, once: a 2xx must carry our client order id, or the outcome is unknown. A refusal may mean that
 the id is taken, which is what a submit after a lost answer meets; its codes and words have varied, and
@@ -13,20 +13,13 @@ the order that is already there may itself be the reason (it holds the shares). 
 different, or not to be asked, the outcome is unknown; not found, the refusal was plain. Only for an id
 whose earlier send was never answered is no refusal ever plain: it speaks of the second send, not of the
 first.
-
-Lists are complete or an error. Orders do not page at Alpaca; windows on `submitted_at` overlap by a
-microsecond and are joined by id, and where 500 orders share one instant `after_order_id` steps through
-them. An element that cannot be read is reported; what then: an order that is or may be ours, and any
-position, makes the list unavailable, because a missing one would be taken for "does not exist"; a
-foreign order or an execution is left out, because the order's filled quantity and the position
-still tell.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import tenacity
@@ -34,6 +27,7 @@ from alpaca.trading.client import TradingClient
 
 from desk.adapters import alpaca_parse as parse
 from desk.adapters.alpaca_http import AlpacaHttp
+from desk.adapters.alpaca_lists import AlpacaLists, read_as
 from desk.adapters.alpaca_login import Login, login
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
@@ -42,11 +36,6 @@ from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ORDERS_PAGE = 500  # Alpaca's maximum
-FILLS_PAGE = 100  # Alpaca's maximum
-PAGES_MAX = 200  # 100,000 orders or 20,000 fills: far past a day of this desk, so more is an error
-TICK = timedelta(microseconds=1)  # the resolution our cursors have
-OUR_PREFIX = "mqd-"  # of our client order ids (docs/architecture.md)
 ABOUT_STATE = frozenset({403, 422, 429})  # refusals that an order already there may have caused or hidden
 
 T = TypeVar("T")
@@ -85,7 +74,7 @@ class AlpacaBroker:
         self._unanswered: set[str] = (
             set()
         )  # client order ids sent without an answer; bounded by orders_per_day
-        self.unreadable = 0  # elements of lists left out since start, each logged
+        self._lists = AlpacaLists(self._http)
 
     def account(self) -> BrokerAccount:
         """Give the account. Raises BrokerUnavailable."""
@@ -98,7 +87,8 @@ class AlpacaBroker:
     def calendar(self, start: date, end: date) -> tuple[SessionHours, ...]:
         """Give the sessions from start to end, both included, oldest first. Raises BrokerUnavailable."""
         params: dict[str, str | int] = {"start": start.isoformat(), "end": end.isoformat()}
-        days = [self._read(row, "/calendar", parse.hours_of) for row in self._list("/calendar", params)]
+        rows = self._lists.rows("/calendar", params)
+        days = [read_as(row, "/calendar", parse.hours_of) for row in rows]
         return tuple(
             sorted(
                 (day for day in days if start <= day.session_date <= end), key=lambda day: day.session_date
@@ -208,124 +198,29 @@ class AlpacaBroker:
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Give every open order, oldest first, all pages. Raises BrokerUnavailable."""
-        return self._orders(status="open", after=None)
+        return self._lists.open_orders()
 
     def orders_since(self, after: datetime) -> tuple[BrokerOrder, ...]:
         """Give every order submitted at or after `after`, oldest first. Raises BrokerUnavailable."""
-        orders = self._orders(status="all", after=after)
-        return tuple(order for order in orders if order.submitted_at >= after)
+        return self._lists.orders_since(after)
 
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Give every position, qty signed. Raises BrokerUnavailable, also for one unreadable element."""
-        return tuple(self._read(row, "/positions", parse.position_of) for row in self._list("/positions"))
+        return self._lists.positions()
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
         """Give every execution at or after `after`, oldest first, all pages. Raises BrokerUnavailable."""
-        found: dict[str, BrokerFill] = {}
-        for row in self._activities(after):
-            try:
-                fill = parse.fill_of(row)
-            except parse.Malformed as error:
-                self._report("fill", row, error)
-                continue
-            if fill.filled_at >= after:
-                found[fill.execution_id] = fill
-        return tuple(sorted(found.values(), key=lambda fill: fill.filled_at))
+        return self._lists.fills_since(after)
 
-    def _activities(self, after: datetime) -> Iterator[parse.Row]:
-        """Give every FILL activity since the second before `after`, page by page."""
-        path = "/account/activities/FILL"
-        # Whole seconds: the only form Alpaca documents for this parameter, and it is exclusive.
-        since = (after.astimezone(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        params: dict[str, str | int] = {"after": since, "direction": "asc", "page_size": FILLS_PAGE}
-        seen: set[str] = set()
-        for _ in range(PAGES_MAX):
-            page = [self._read(row, path, _identified) for row in self._list(path, params)]
-            fresh = [row for row in page if row["id"] not in seen]
-            yield from fresh
-            seen.update(row["id"] for row in fresh)
-            if len(page) < FILLS_PAGE:
-                return
-            if not fresh:
-                break
-            params["page_token"] = page[-1]["id"]
-        raise BrokerUnavailable(f"GET {path}: the list does not end after {len(seen)} fills")
-
-    def _orders(self, *, status: str, after: datetime | None) -> tuple[BrokerOrder, ...]:
-        """Give all orders of a status, however many share an instant."""
-        path = "/orders"
-        fixed: dict[str, str | int] = {
-            "status": status,
-            "direction": "asc",
-            "limit": ORDERS_PAGE,
-            "nested": "false",  # a leg is an order of its own here
-        }
-        cursor = None if after is None else after - TICK  # `after` excludes its own instant
-        where = {} if cursor is None else {"after": _stamp(cursor)}
-        found: dict[str, parse.Row] = {}
-        for _ in range(PAGES_MAX):
-            page = [self._read(row, path, _identified) for row in self._list(path, {**fixed, **where})]
-            fresh = sum(row["id"] not in found for row in page)
-            found.update((row["id"], row) for row in page)  # a later page knows better
-            if len(page) < ORDERS_PAGE:
-                return self._readable(found)
-            newest = self._read(page[-1], path, _submitted_at) - TICK
-            if cursor is None or newest > cursor:
-                cursor, where = newest, {"after": _stamp(newest)}
-            elif fresh > 0 or "after" in where:
-                where = {"after_order_id": page[-1]["id"]}
-            else:
-                break
-        raise BrokerUnavailable(f"GET {path}: the list does not end after {len(found)} orders")
-
-    def _readable(self, rows: dict[str, parse.Row]) -> tuple[BrokerOrder, ...]:
-        """Read the orders; leave out and report a foreign one that cannot be read."""
-        orders: list[BrokerOrder] = []
-        for row in rows.values():
-            try:
-                orders.append(parse.order_of(row))
-            except parse.Malformed as error:
-                name = parse.word(row, "client_order_id")
-                if name == "" or name.startswith(OUR_PREFIX):
-                    raise BrokerUnavailable(f"order {row['id']} ({name}) is unreadable: {error}") from error
-                self._report("order", row, error)
-        return tuple(sorted(orders, key=lambda order: order.submitted_at))
-
-    def _report(self, kind: str, row: parse.Row, error: parse.Malformed) -> None:
-        self.unreadable += 1
-        log.error(
-            "unreadable element left out", extra={"kind": kind, "id": row.get("id"), "cause": str(error)}
-        )
+    @property
+    def unreadable(self) -> int:
+        """Count the elements of lists left out since start; each was logged."""
+        return self._lists.unreadable
 
     def _one(
         self, path: str, reader: Callable[[parse.Row], T], params: dict[str, str | int] | None = None
     ) -> T:
-        return self._read(self._http.read(path, params), path, reader)
-
-    def _list(self, path: str, params: dict[str, str | int] | None = None) -> list[object]:
-        try:
-            return parse.rows_of(self._http.read(path, params), "answer")
-        except parse.Malformed as error:
-            raise BrokerUnavailable(f"GET {path}: {error}") from error
-
-    def _read(self, value: Any, path: str, reader: Callable[[parse.Row], T]) -> T:
-        try:
-            return reader(parse.row_of(value, "answer"))
-        except parse.Malformed as error:
-            raise BrokerUnavailable(f"GET {path}: unreadable answer: {error}") from error
-
-
-def _identified(row: parse.Row) -> parse.Row:
-    parse.text(row, "id")
-    return row
-
-
-def _submitted_at(row: parse.Row) -> datetime:
-    return parse.first_instant(row, "submitted_at", "created_at")
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return read_as(self._http.read(path, params), path, reader)
 
 
 def _plain(number: Decimal) -> str:
