@@ -14,7 +14,10 @@ DeskError
 │   ├── LedgerUnavailable  disk full, locked, corrupt: no append, so no order
 │   ├── LeaseHeld          another session has the account
 │   └── LeaseLost          our fencing token is no longer the newest: stop at once (I12)
-├── WarehouseBusy          another process holds the DuckDB file; rows wait in the spool
+├── WarehouseError         the DuckDB projection; never a reason to stop trading (I11)
+│   ├── WarehouseBusy         another process holds the DuckDB file; rows wait in the spool
+│   ├── WarehouseUnavailable  the file is missing, corrupt or cannot be written
+│   └── BadQuery              a person's SQL cannot be answered
 ├── IllegalTransition      an order event that cannot follow the order's state
 ├── OpenBreaks             the end-of-day books do not equal the broker's
 └── KillIncomplete         the broker still shows orders or positions after the kill switch
@@ -88,8 +91,20 @@ class LeaseLost(LedgerError):
     """Another session has taken the account; this one must stop."""
 
 
-class WarehouseBusy(DeskError):
+class WarehouseError(DeskError):
+    """The warehouse could not do what was asked."""
+
+
+class WarehouseBusy(WarehouseError):
     """Another process holds the warehouse file."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The warehouse file is missing, corrupt or cannot be written."""
+
+
+class BadQuery(WarehouseError):
+    """A person's SQL cannot be answered."""
 
 
 class IllegalTransition(DeskError):
