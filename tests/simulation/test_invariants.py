@@ -22,6 +22,7 @@ from desk.exchange.venue import Venue
 from desk.portfolio import replay
 from schemas import events as ev
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, TradeUpdate
+from schemas.settings import SessionSettings
 from tests import rehearsal as r
 from tests.memory_ledger import MemoryLedger
 
@@ -29,6 +30,9 @@ DAY = date(2025, 11, 28)
 LATE = datetime(2025, 11, 28, 17, 32, tzinfo=UTC)
 CLOSE = datetime(2025, 11, 28, 18, 0, tzinfo=UTC)
 SEEDS = range(24)
+BUSY = r.settings().model_copy(
+    update={"session": SessionSettings(slots=3, no_entry_minutes=4, close_out_minutes=2, entry_ttl_minutes=1)}
+)
 RESTARTS_MAX = 12  # a day that is killed more often than this is not about the desk any more
 
 
@@ -119,7 +123,9 @@ def desks(place: Venue, ledger: MemoryLedger, fate: Fate) -> Iterator[Desk]:
     """Give a new process's desk again and again, on the same ledger and venue."""
     for number in range(RESTARTS_MAX):
         strategy = r.Churner(seed=fate.random.randint(0, 9))
-        base = r.desk_on(place, ledger, strategy=strategy, wrap=lambda venue: Liar(venue, fate))
+        base = r.desk_on(
+            place, ledger, strategy=strategy, configured=BUSY, wrap=lambda venue: Liar(venue, fate)
+        )
         yield replace(base, updates=Gossip(place, fate) if number % 2 == 0 else None)
 
 
