@@ -16,12 +16,10 @@ What alpaca-py 0.44 does by itself and what is done here (numbers: traps of the 
 - `_consume` is replaced: where nothing came for `probe_after_s`, "listen" is sent again, which the
   server acknowledges. No answer means connected but mute, and the connection is made anew (9). The
   protocol's own pings find a dead peer within seconds (8).
-- The loop is stopped by cancelling its task, at any moment, also before it runs (1, 3, 11); `stop` waits a
-  bounded time and the thread is a daemon.
+- The loop is stopped by a flag and by cancelling its task, at any moment, also before it runs (1, 3,
+  11); `stop` waits a bounded time and the thread is a daemon.
 - If the SDK's loop ends or fails by itself, it is started again after a pause; a thread that died is
-  replaced by the next `drain`.
-
-The SDK's back-off between connections (0.5 s doubling to 30 s) is kept.
+  replaced by the next `drain`. The SDK's back-off between connections (0.5 s to 30 s) is kept (6, 7).
 """
 
 import asyncio
@@ -76,6 +74,7 @@ class _Connection(TradingStream):
         secret_key: str,
         on_listening: Callable[[], None],
         on_unreadable: Callable[[str], None],
+        stopping: threading.Event,
         handshake_s: float,
         probe_after_s: float,
         probe_answer_s: float,
@@ -95,6 +94,7 @@ class _Connection(TradingStream):
         )
         self._on_listening = on_listening
         self._on_unreadable = on_unreadable
+        self._stopping = stopping
         self._handshake_s = handshake_s
         self._probe_after_s = probe_after_s
         self._probe_answer_s = probe_answer_s
@@ -134,7 +134,8 @@ class _Connection(TradingStream):
 
     async def _consume(self) -> None:
         probed = False
-        while True:
+        # Not by cancellation alone: asyncio.wait_for of Python 3.11 swallows one that meets a frame.
+        while not self._stopping.is_set():
             limit = self._probe_answer_s if probed else self._probe_after_s
             try:
                 await asyncio.wait_for(self._next(), limit)
@@ -144,6 +145,7 @@ class _Connection(TradingStream):
                     raise MuteStream(f"silent, and no answer to a probe within {limit:.0f} s") from error
                 await self._subscribe_trade_updates()
                 probed = True
+        self._should_run = False
 
 
 class AlpacaStream:
@@ -168,12 +170,13 @@ class AlpacaStream:
         probe_after_s: float = PROBE_AFTER_S,
         probe_answer_s: float = PROBE_ANSWER_S,
     ) -> None:
-        self._make: Callable[[], _Connection] = lambda: _Connection(
+        self._make: Callable[[threading.Event], _Connection] = lambda stopping: _Connection(
             url,
             api_key=api_key,
             secret_key=secret_key,
             on_listening=self._listening,
             on_unreadable=self._unreadable,
+            stopping=stopping,
             handshake_s=handshake_s,
             probe_after_s=probe_after_s,
             probe_answer_s=probe_answer_s,
@@ -204,15 +207,12 @@ class AlpacaStream:
         self._stopping.set()
         if self._thread is None:
             return
-        # Twice: asyncio.wait_for of Python 3.11 swallows a cancellation that meets an arriving frame.
-        for _ in range(2):
-            with self._lock:  # held over the call, so that the loop cannot close in between
-                if self._cancel is not None:
-                    self._cancel()
-            self._thread.join(STOP_S / 2)
-            if not self._thread.is_alive():
-                return
-        log.warning("stream thread left behind", extra={"waited_s": STOP_S})
+        with self._lock:  # held over the call, so that the loop cannot close in between
+            if self._cancel is not None:
+                self._cancel()
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            log.warning("stream thread left behind", extra={"waited_s": STOP_S})
 
     def drain(self) -> tuple[TradeUpdate, ...]:
         """Give what arrived since the last call, in order of arrival, without waiting.
@@ -281,9 +281,11 @@ class AlpacaStream:
         pause_s = RESTART_S
         try:
             while not stopping.is_set():
-                connection = self._make()
+                connection = self._make(stopping)
                 connection.subscribe_trade_updates(self._keep)
                 await self._follow(connection)
+                if stopping.is_set():
+                    return
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RESTART_MAX_S)
         finally:
@@ -294,7 +296,7 @@ class AlpacaStream:
         """Run the SDK's loop until it ends, for whatever reason, and close what it left open."""
         try:
             (outcome,) = await asyncio.gather(connection.follow(), return_exceptions=True)
-            log.error("stream loop ended, starting it again", extra={"cause": repr(outcome)})
+            log.info("stream loop ended", extra={"cause": repr(outcome)})
         finally:
             await asyncio.gather(_closed(connection), return_exceptions=True)
 

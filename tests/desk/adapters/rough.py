@@ -30,6 +30,7 @@ class Answer:
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    hang_up: bool = False  # close the kept-alive connection afterwards, without having said so
 
 
 HANG = "hang"  # read the request and never answer
@@ -45,6 +46,7 @@ class Rough:
 
     url: str
     seen: list[Said]
+    closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))  # once per connection
 
     def count(self, method: str) -> int:
         """Count the requests of a method."""
@@ -89,6 +91,7 @@ def rough_server(script: Script) -> Iterator[Rough]:
             self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
             self.wfile.write(payload)
+            self.close_connection = answer.hang_up
 
         def _misbehave(self, how: str) -> None:
             self.close_connection = True
@@ -119,6 +122,10 @@ def rough_server(script: Script) -> Iterator[Rough]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         block_on_close = False
+
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            rough.closed.release()
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that gave up is expected here."""

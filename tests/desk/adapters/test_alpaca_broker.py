@@ -80,6 +80,17 @@ def test_submit_to_a_mute_server_ends_within_its_limits(how: str) -> None:
         assert server.count("POST") == 1
 
 
+def test_submit_after_the_server_closed_an_idle_connection_arrives_once() -> None:
+    """A kept-alive connection that ended while idle is not used for an order."""
+    with rough_server(lambda said: Answer(200, order_json(), hang_up=True)) as server:
+        broker = broker_at(server.url)
+        broker.order("x")
+        assert server.closed.acquire(timeout=5)
+
+        assert broker.submit(intent()).client_order_id == CLIENT_ID
+        assert server.count("POST") == 1
+
+
 def test_submit_to_nobody_is_unknown() -> None:
     """A refused connection is no answer."""
     with rough_server(lambda said: HANG) as server:

@@ -71,6 +71,19 @@ def test_system_clock_sleeps_until_an_instant() -> None:
     assert clock.now().tzinfo is UTC
 
 
+def test_system_clock_notices_a_clock_that_jumps() -> None:
+    """A sleep of hours ends with the slice in which the clock is set forward past its end."""
+    readings = iter([NOON, NOON + timedelta(hours=3)])
+
+    class Jumping(SystemClock):
+        def now(self) -> datetime:
+            return next(readings)
+
+    Jumping().sleep_until(NOON + timedelta(hours=2))
+
+    assert next(readings, None) is None
+
+
 def lockstep(said: Said) -> Answer:
     """Play the venue in lock step."""
     if said.method == "POST":
