@@ -84,10 +84,13 @@ def staleness(bars: pl.DataFrame, context: Context) -> tuple[list[Finding], froz
         [bars.select("symbol", "ts"), context.memory.last().select("symbol", pl.col("last_ts").alias("ts"))]
     ).filter(pl.col("symbol").is_in(sorted(context.expected)))
     newest: dict[str, datetime] = dict(known.group_by("symbol").agg(pl.col("ts").max()).iter_rows())
+    edge = context.now - limit
+    if hours.opens_at >= edge:
+        return [], frozenset()  # nothing can be stale so soon after the open
     stale = {
         symbol: context.now - max(newest[symbol] + MINUTE, hours.opens_at) if symbol in newest else None
         for symbol in sorted(context.expected)
-        if context.now - max(newest.get(symbol, hours.opens_at - MINUTE) + MINUTE, hours.opens_at) > limit
+        if symbol not in newest or newest[symbol] + MINUTE < edge
     }
     if not stale:
         return [], frozenset()

@@ -17,6 +17,7 @@ Pure: the clock, the calendar and the bars before are handed in. Left out: repai
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -140,10 +141,10 @@ def _source_refusal(rows: pl.DataFrame) -> _Refusal | None:
 
 def _clock_refusal(rows: pl.DataFrame, context: Context) -> _Refusal | None:
     """Refuse a live delivery whose newest usable bar is hours away from now."""
-    newest = rows.filter(pl.col("reason").is_null())["ts"].to_list()
-    if not newest:
-        return None
-    found = wrong_time(max(newest), context)
+    newest = rows.filter(pl.col("reason").is_null())["ts"].max()
+    if not isinstance(newest, datetime):
+        return None  # no usable row has an instant
+    found = wrong_time(newest, context)
     return None if found is None else _Refusal(*found)
 
 

@@ -63,6 +63,8 @@ QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "known_at": UTC_US,
 }
 
+PRICES = ("open", "high", "low", "close")
+
 # A vwap is rounded to three or four decimals by the sources while prices carry four: half a unit of the
 # third decimal, and the noise of 32-bit floats, are not contradictions.
 VWAP_SLACK_USD = 0.0005
@@ -138,42 +140,44 @@ def vwap_contradicts() -> pl.Expr:
     return (~inside | ~pl.col("vwap").is_finite()).fill_null(value=False) & (pl.col("volume") > 0)
 
 
+def possible_bar() -> pl.Expr:
+    """Tell per row whether it can be a bar.
+
+    A name; ts on the left edge of a minute; finite positive prices with low <= open, close <= high; no
+    negative volume or count; a vwap, if given, that is a number and lies between low and high.
+    """
+    positive = pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) > 0) for name in PRICES)
+    ordered = (pl.col("high") >= pl.max_horizontal("open", "close", "low")) & (
+        pl.col("low") <= pl.min_horizontal("open", "close")
+    )
+    counted = (pl.col("volume") >= 0) & (pl.col("trade_count").fill_null(0) >= 0)
+    weighted = pl.col("vwap").is_finite().fill_null(value=True) & ~vwap_contradicts()
+    aligned = pl.col("ts").dt.epoch("us") % 60_000_000 == 0
+    return aligned & positive & ordered & counted & weighted & (pl.col("symbol").str.len_bytes() > 0)
+
+
 class BarContract(pa.DataFrameModel):
     """One row per symbol and minute; nulls only in vwap and trade_count; NaN nowhere."""
 
-    symbol: Series[str] = pa.Field(str_length={"min_value": 1})
+    symbol: Series[str]
     ts: Series[pl.Datetime] = pa.Field(dtype_kwargs={"time_unit": "us", "time_zone": "UTC"})
     open: Series[float]
     high: Series[float]
     low: Series[float]
     close: Series[float]
-    volume: Series[int] = pa.Field(ge=0)
+    volume: Series[int]
     vwap: Series[float] = pa.Field(nullable=True)
-    trade_count: Series[int] = pa.Field(nullable=True, ge=0)
+    trade_count: Series[int] = pa.Field(nullable=True)
 
     @pa.dataframe_check
     @classmethod
-    def aligned_to_the_minute(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        """Hold ts to the left edge of a minute."""
-        return data.lazyframe.select(pl.col("ts").dt.epoch("us") % 60_000_000 == 0)
-
-    @pa.dataframe_check
-    @classmethod
-    def prices_are_possible(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        """Hold prices finite and positive, low <= open, close <= high, and the vwap between them."""
-        positive = pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) > 0) for name in PRICES)
-        ordered = (pl.col("high") >= pl.max_horizontal("open", "close", "low")) & (
-            pl.col("low") <= pl.min_horizontal("open", "close")
-        )
-        number = pl.col("vwap").is_finite().fill_null(value=True)
-        return data.lazyframe.select(positive & ordered & number & ~vwap_contradicts())
+    def every_row_is_a_possible_bar(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        """Hold each row to `possible_bar`: one check, for pandera charges half a millisecond for each."""
+        return data.lazyframe.select(possible_bar())
 
     class Config:
         strict = True
         unique: list[str] = ["symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
-
-
-PRICES = ("open", "high", "low", "close")
 
 
 def contract_breach(bars: pl.DataFrame) -> str | None:

@@ -15,14 +15,15 @@ sorted by (symbol, ts)). Sizes, prices of orders, stops and risk are not a strat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.signals import SIGNAL_SCHEMA
+from strategies.indicators import minute_of_session, session_day
 
 TIMEFRAME = "1Min"
 
@@ -96,8 +97,7 @@ class Strategy(ABC):
         ).sort("symbol", "ts")
 
 
-@dataclass(frozen=True)
-class SeenBar:
+class SeenBar(NamedTuple):
     """A bar as the stateful style sees it; prices USD, volume shares."""
 
     symbol: str
@@ -107,6 +107,8 @@ class SeenBar:
     low: float
     close: float
     volume: int
+    day: date  # the session's, New York
+    minute: int  # minutes after 09:30 New York, 0 for the first of a regular session
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,10 @@ class StatefulStrategy(Strategy):
         self.on_start()
         said: list[tuple[str, datetime, float, float, str]] = []
         columns = ("symbol", "ts", "open", "high", "low", "close", "volume")
-        for values in bars.sort("ts", "symbol").select(columns).iter_rows():
-            bar = SeenBar(*values)
+        seen = bars.sort("ts", "symbol").select(
+            *columns, session_day().alias("day"), minute_of_session().alias("minute")
+        )
+        for bar in map(SeenBar._make, seen.iter_rows()):
             level = self.on_bar(bar)
             if level is not None:
                 said.append((bar.symbol, bar.ts, level.target, bar.close, level.reason))

@@ -10,11 +10,18 @@ yet". Frames are those of `schemas.bars.RAW_SCHEMA`, regular session only; price
 import polars as pl
 
 NEW_YORK = "America/New_York"
+OPEN_MINUTE = 9 * 60 + 30  # the regular session opens at 09:30, on early closes too
 
 
 def session_day() -> pl.Expr:
     """Give the New York date of each bar: for a regular-session bar, its session's date."""
     return pl.col("ts").dt.convert_time_zone(NEW_YORK).dt.date()
+
+
+def minute_of_session() -> pl.Expr:
+    """Count the minutes from 09:30 New York to each bar's left edge: 0 for a session's first minute."""
+    local = pl.col("ts").dt.convert_time_zone(NEW_YORK)
+    return local.dt.hour().cast(pl.Int32) * 60 + local.dt.minute().cast(pl.Int32) - OPEN_MINUTE
 
 
 def typical_price() -> pl.Expr:

@@ -10,16 +10,12 @@ A symbol that has no bar in the range has no opinion that day.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date
 
 from pydantic import Field
 
 from strategies.base import Level, Params, SeenBar, StatefulStrategy
 from strategies.registry import register
-
-NEW_YORK = ZoneInfo("America/New_York")
-OPEN = time(9, 30)
 
 
 class OpeningRangeParams(Params):
@@ -68,26 +64,24 @@ class OpeningRange(StatefulStrategy):
 
     def on_bar(self, bar: SeenBar) -> Level | None:
         """Widen the range, or judge the close against it."""
-        local = bar.ts.astimezone(NEW_YORK)
         held = self._days.get(bar.symbol)
-        if held is None or held.day != local.date():
-            held = self._days[bar.symbol] = _Day(local.date())
-        minutes = (local - datetime.combine(local.date(), OPEN, tzinfo=NEW_YORK)) // timedelta(minutes=1)
-        if minutes < self.params.range_minutes:
+        if held is None or held.day != bar.day:
+            held = self._days[bar.symbol] = _Day(bar.day)
+        if bar.minute < self.params.range_minutes:
             held.high = bar.high if held.high is None else max(held.high, bar.high)
             held.low = bar.low if held.low is None else min(held.low, bar.low)
             return None
         if held.high is None or held.low is None:
             return None
-        return self._after_range(held, bar, minutes=minutes, high=held.high, low=held.low)
+        return self._after_range(held, bar, high=held.high, low=held.low)
 
-    def _after_range(
-        self, held: _Day, bar: SeenBar, *, minutes: int, high: float, low: float
-    ) -> Level | None:
+    def _after_range(self, held: _Day, bar: SeenBar, *, high: float, low: float) -> Level | None:
         middle = (high + low) / 2.0
-        if minutes >= self.params.flat_after_minutes:
+        if bar.minute >= self.params.flat_after_minutes:
             held.long = False
-            return Level(0.0, f"{minutes} minutes after the open, flat from {self.params.flat_after_minutes}")
+            return Level(
+                0.0, f"{bar.minute} minutes after the open, flat from {self.params.flat_after_minutes}"
+            )
         if held.long and bar.close < middle:
             held.long = False
             return Level(0.0, f"close {bar.close:.4f} under the range's middle {middle:.4f}")
