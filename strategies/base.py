@@ -23,7 +23,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.signals import SIGNAL_SCHEMA
-from strategies.indicators import minute_of_session, session_day
+from strategies.indicators import minute_of_session, session_day, with_session
 
 TIMEFRAME = "1Min"
 
@@ -83,7 +83,8 @@ class Strategy(ABC):
         """Give symbol, ts, target, price and reason for bars with an opinion; pure.
 
         Args:
-            bars: `RAW_SCHEMA`, sorted by (symbol, ts), this strategy's symbols only, at least one row.
+            bars: `RAW_SCHEMA` and `session` (see `strategies.indicators.with_session`), sorted by
+                (symbol, ts), this strategy's symbols only, at least one row.
         """
 
     def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
@@ -91,7 +92,7 @@ class Strategy(ABC):
         mine = bars.filter(pl.col("symbol").is_in(list(self.symbols))).sort("symbol", "ts")
         if mine.height == 0:
             return pl.DataFrame(schema=SIGNAL_SCHEMA)
-        said = self.levels(mine).with_columns(pl.lit(self.name).alias("strategy"))
+        said = self.levels(with_session(mine)).with_columns(pl.lit(self.name).alias("strategy"))
         return said.select(
             *(pl.col(name).cast(dtype) for name, dtype in SIGNAL_SCHEMA.items()),
         ).sort("symbol", "ts")
@@ -111,8 +112,7 @@ class SeenBar(NamedTuple):
     minute: int  # minutes after 09:30 New York, 0 for the first of a regular session
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """What a stateful strategy wants to hold of a bar's symbol: -1, 0, 1, or a fraction."""
 
     target: float
@@ -154,17 +154,32 @@ class StatefulStrategy(Strategy):
     def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Replay the bars in time order through a fresh state."""
         self.on_start()
-        said: list[tuple[str, datetime, float, float, str]] = []
-        columns = ("symbol", "ts", "open", "high", "low", "close", "volume")
-        seen = bars.sort("ts", "symbol").select(
-            *columns, session_day().alias("day"), minute_of_session().alias("minute")
+        ordered = bars.sort("ts", "symbol").with_columns(pl.col("ts").rle_id().alias("instant"))
+        # Instants are made Python objects once a minute and not once a bar: that is most of a replay's cost.
+        instants = (
+            ordered.select("ts", session_day().alias("day"), minute_of_session().alias("minute"), "instant")
+            .unique("instant", keep="first", maintain_order=True)
+            .drop("instant")
+            .rows()
         )
-        for bar in map(SeenBar._make, seen.iter_rows()):
-            level = self.on_bar(bar)
+        rows, targets, reasons = [], [], []
+        columns = ("symbol", "open", "high", "low", "close", "volume", "instant")
+        for row, (symbol, first, high, low, close, volume, instant) in enumerate(
+            ordered.select(columns).iter_rows()
+        ):
+            ts, day, minute = instants[instant]
+            level = self.on_bar(SeenBar(symbol, ts, first, high, low, close, volume, day, minute))
             if level is not None:
-                said.append((bar.symbol, bar.ts, level.target, bar.close, level.reason))
-        schema = {key: SIGNAL_SCHEMA[key] for key in ("symbol", "ts", "target", "price", "reason")}
-        return pl.DataFrame(said, schema=schema, orient="row")
+                rows.append(row)
+                targets.append(level.target)
+                reasons.append(level.reason)
+        return ordered[rows].select(
+            "symbol",
+            "ts",
+            pl.Series("target", targets, pl.Float64),
+            pl.col("close").alias("price"),
+            pl.Series("reason", reasons, pl.String),
+        )
 
 
 def checked_params(name: str, model: type[Params], given: Mapping[str, object]) -> Params:

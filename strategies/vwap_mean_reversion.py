@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field
 
 from strategies.base import Params, Strategy
-from strategies.indicators import bars_so_far, rsi, session_day, session_vwap, session_vwap_sigma
+from strategies.indicators import bars_so_far, rsi, session_vwap, session_vwap_sigma
 from strategies.registry import register
 
 
@@ -90,7 +90,7 @@ class VwapMeanReversion(Strategy):
         above = pl.col("close") >= pl.col("mean")
         if not self.params.allow_short:
             return above
-        entry = pl.when(low).then(1).when(high).then(-1).forward_fill().over("symbol", session_day())
+        entry = pl.when(low).then(1).when(high).then(-1).forward_fill().over("session")
         return (
             entry.is_null() | ((entry == 1) & above) | ((entry == -1) & (pl.col("close") <= pl.col("mean")))
         )

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from schemas.bars import RAW_SCHEMA
-from strategies.indicators import bars_so_far, rsi, session_vwap, session_vwap_sigma, sma
+from strategies.indicators import bars_so_far, rsi, session_vwap, session_vwap_sigma, sma, with_session
 
 OPEN = datetime(2024, 3, 7, 14, 30, tzinfo=UTC)
 
@@ -74,7 +74,11 @@ def test_rsi_by_session_forgets_the_night() -> None:
     first = closes((10.0, 11.0, 12.0))
     second = closes((20.0, 19.0, 18.0)).with_columns(pl.col("ts") + timedelta(days=1))
 
-    values = pl.concat([first, second]).select(rsi(length=2, by_session=True).alias("rsi"))["rsi"].to_list()
+    values = (
+        with_session(pl.concat([first, second]))
+        .select(rsi(length=2, by_session=True).alias("rsi"))["rsi"]
+        .to_list()
+    )
 
     assert values == [None, None, 100.0, None, None, 0.0]
 
@@ -84,7 +88,7 @@ def test_session_vwap_by_hand() -> None:
     day = bars([(11.0, 9.0, 10.0, 100), (13.0, 11.0, 12.0, 300), (99.0, 99.0, 99.0, 0)])
     next_day = bars([(21.0, 19.0, 20.0, 50)], opens=OPEN + timedelta(days=1))
 
-    values = pl.concat([day, next_day]).select(session_vwap().alias("vwap"))["vwap"].to_list()
+    values = with_session(pl.concat([day, next_day])).select(session_vwap().alias("vwap"))["vwap"].to_list()
 
     assert values == pytest.approx([10.0, 11.5, 11.5, 20.0], rel=1e-12)
 
@@ -93,7 +97,7 @@ def test_session_vwap_is_null_until_something_traded() -> None:
     """No volume is no average, not zero."""
     frame = bars([(10.0, 10.0, 10.0, 0), (10.0, 10.0, 10.0, 5)])
 
-    values = frame.select(session_vwap().alias("vwap"), session_vwap_sigma().alias("sigma"))
+    values = with_session(frame).select(session_vwap().alias("vwap"), session_vwap_sigma().alias("sigma"))
 
     assert values["vwap"].to_list() == [None, 10.0]
     assert values["sigma"].to_list() == [None, 0.0]
@@ -103,7 +107,7 @@ def test_sigma_by_hand() -> None:
     """Weights 1 and 3 at 10 and 12: variance (1 * 1.5^2 + 3 * 0.5^2) / 4 = 3/4."""
     frame = bars([(11.0, 9.0, 10.0, 100), (13.0, 11.0, 12.0, 300)])
 
-    sigma = frame.select(session_vwap_sigma().alias("sigma"))["sigma"].to_list()
+    sigma = with_session(frame).select(session_vwap_sigma().alias("sigma"))["sigma"].to_list()
 
     assert sigma == pytest.approx([0.0, sqrt(0.75)], rel=1e-12)
 
@@ -116,7 +120,7 @@ def test_sigma_survives_a_dear_quiet_share() -> None:
     mean = sum(exact) / len(exact)
     variance = sum((price - mean) ** 2 for price in exact) / len(exact)
 
-    sigma = frame.select(session_vwap_sigma().alias("sigma"))["sigma"][-1]
+    sigma = with_session(frame).select(session_vwap_sigma().alias("sigma"))["sigma"][-1]
 
     assert isclose(sigma, sqrt(variance), rel_tol=1e-6)
 
@@ -135,7 +139,7 @@ def test_symbols_do_not_mix() -> None:
     """Two symbols in one frame have their own averages and counts."""
     frame = pl.concat([closes((1.0, 3.0)), bars([(9.0, 9.0, 9.0, 1), (5.0, 5.0, 5.0, 1)], symbol="BBB")])
 
-    out = frame.select(sma("close", length=2).alias("sma"), bars_so_far().alias("count"))
+    out = with_session(frame).select(sma("close", length=2).alias("sma"), bars_so_far().alias("count"))
 
     assert out["sma"].to_list() == [None, 2.0, None, 7.0]
     assert out["count"].to_list() == [1, 2, 1, 2]

@@ -17,7 +17,7 @@ from desk.money import nearest_tick, tick_size
 from desk.tape import Tape
 from schemas.bars import RAW_SCHEMA, Flaw
 from schemas.settings import DataSettings
-from strategies.indicators import session_vwap
+from strategies.indicators import session_vwap, with_session
 
 REAL = Path(os.environ.get("DESK_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CASES_FILE = REAL / "dirty_bars.json"
@@ -184,7 +184,11 @@ def test_v03_volume_weighting_skips_the_minute_without_volume() -> None:
     """The session VWAP does not move on the bar with volume 0."""
     result = case_result("V03")
 
-    vwap = result.regular.with_columns(session_vwap().alias("session_vwap"))["session_vwap"].to_list()
+    vwap = (
+        with_session(result.regular)
+        .with_columns(session_vwap().alias("session_vwap"))["session_vwap"]
+        .to_list()
+    )
 
     assert vwap[2] == vwap[1]
 
