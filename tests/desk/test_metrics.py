@@ -117,14 +117,9 @@ def test_a_trip_that_only_earns_its_fees_does_not_win() -> None:
 
 def test_a_carried_position_keeps_its_price_and_loses_its_history() -> None:
     """Yesterday's realized P&L and fees are not today's; yesterday's average price is."""
-    yesterday = metrics.attribute_pnl(
-        [
-            trade(Side.BUY, "10", "10", fee="1"),
-            trade(Side.SELL, "4", "12"),
-            trade(Side.BUY, "1", "5", symbol="X"),
-            trade(Side.SELL, "1", "6", symbol="X"),
-        ]
-    )
+    closed = [trade(Side.BUY, "1", "5", symbol="X"), trade(Side.SELL, "1", "6", symbol="X")]
+    held = [trade(Side.BUY, "10", "10", fee="1"), trade(Side.SELL, "4", "12")]
+    yesterday = metrics.attribute_pnl([*closed, *held])
 
     (line,) = metrics.attribute_pnl([trade(Side.SELL, "6", "11")], yesterday)
 
