@@ -21,14 +21,14 @@ from datetime import datetime
 
 import polars as pl
 
-from desk.delivery import Delivery, Reading, read, row_json
+from desk.delivery import Delivery, Reading, read
 from desk.errors import BadBatch
 from desk.feed_watch import gaps, session_at, staleness, wrong_time
 from desk.inspection import Context, Finding, Inspection, Mode
 from desk.plausibility import Doubt, price_doubts
+from desk.refusals import quarantined, row_report
 from desk.repeats import judge_repeats
 from desk.row_checks import attach_session, drop_idle_vwap, row_flaws, word
-from desk.row_words import describe
 from schemas.bars import (
     ACCEPTED_SCHEMA,
     QUARANTINE_SCHEMA,
@@ -173,9 +173,9 @@ def _conclude(delivery: Delivery, reading: Reading, judged: pl.DataFrame, contex
     kept = refused.filter(pl.col("reason") != Flaw.DUPLICATE.value)
     return Inspection(
         verdict=_overall(final, findings),
-        rows=_row_report(final, context),
+        rows=row_report(final, context),
         bars=bars.select(*ACCEPTED_SCHEMA),
-        quarantine=_quarantine(delivery, kept, context),
+        quarantine=quarantined(delivery, kept, context),
         suspects=frozenset(_suspects(final)) | stale_symbols,
         findings=tuple(findings),
     )
@@ -247,43 +247,6 @@ def _repeat_findings(final: pl.DataFrame) -> list[Finding]:
     ]
 
 
-def _row_report(final: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """Give the verdict of every delivered row in delivered order, in words where there is a reason."""
-    report = final.sort("row").select("row", "symbol", "ts", "verdict", "reason", "detail")
-    if report["reason"].null_count() == report.height:
-        return report
-    told = final.filter(pl.col("reason").is_not_null())
-    words = pl.DataFrame(
-        {"row": told["row"], "words": [describe(row, context) for row in told.iter_rows(named=True)]},
-        schema={"row": pl.UInt32(), "words": pl.String()},
-    )
-    return (
-        report.join(words, on="row", how="left", maintain_order="left")
-        .with_columns(pl.coalesce("detail", "words").alias("detail"))
-        .drop("words")
-    )
-
-
-def _quarantine(delivery: Delivery, refused: pl.DataFrame, context: Context) -> pl.DataFrame:
-    if refused.height == 0:
-        return pl.DataFrame(schema=QUARANTINE_SCHEMA)
-    rows = list(refused.iter_rows(named=True))
-    return pl.DataFrame(
-        {
-            "symbol": [row["symbol"] for row in rows],
-            "ts": [row["ts"] for row in rows],
-            "verdict": [row["verdict"] for row in rows],
-            "reason": [row["reason"] for row in rows],
-            "detail": [row["detail"] or describe(row, context) for row in rows],
-            "row": [row_json(delivery, row["row"]) for row in rows],
-            "provider": [context.provider] * len(rows),
-            "feed": [context.feed] * len(rows),
-            "known_at": [context.now] * len(rows),
-        },
-        schema=QUARANTINE_SCHEMA,
-    )
-
-
 def _refuse(delivery: Delivery, rows: pl.DataFrame, context: Context, refusal: _Refusal) -> Inspection:
     """Reject everything; rows with a reason of their own keep it."""
     own = pl.col("reason") if "reason" in rows.columns else pl.lit(None, pl.String)
@@ -298,9 +261,9 @@ def _refuse(delivery: Delivery, rows: pl.DataFrame, context: Context, refusal: _
     batch = final.with_columns(verdict=pl.lit(Verdict.REJECT_BATCH.value))
     return Inspection(
         verdict=Verdict.REJECT_BATCH,
-        rows=_row_report(final, context),
+        rows=row_report(final, context),
         bars=pl.DataFrame(schema=ACCEPTED_SCHEMA),
-        quarantine=_quarantine(delivery, batch, context),
+        quarantine=quarantined(delivery, batch, context),
         suspects=context.expected,
         findings=(finding, *stale),
     )

@@ -189,6 +189,8 @@ class _Walk:
         if off > self.jump:
             confirmed = (
                 self.hindsight
+                and abs(bar.close / reference - 1) > self.jump  # a bad print comes back, a move does not
+                and self._wick(bar) is None
                 and len(after) == CONFIRM_BARS
                 and all(
                     later.session_date == bar.session_date and abs(later.close / bar.close - 1) <= self.jump

@@ -606,6 +606,17 @@ def test_jump_that_stays_is_refused_live_and_confirmed_in_hindsight() -> None:
     assert later.rows.filter(pl.col("verdict") == "warn")["row"].to_list() == [3]
 
 
+def test_bad_open_that_comes_back_is_not_confirmed_in_hindsight() -> None:
+    """A bar that opens a fifth low and closes at the old level is an error print, not a move."""
+    rows = [bar(minute=minute) for minute in range(30)]
+    rows[3].update(open=40.0, low=40.0)
+
+    result = inspect(rows, ctx(rows, mode=Mode.BACKFILL))
+
+    assert reasons(result)[3] == Flaw.PRICE_JUMP
+    assert verdicts(result)[3] == "quarantine"
+
+
 def test_overnight_gap_is_no_jump() -> None:
     """A stock may open a third lower: between sessions only the unit is judged."""
     memory = remembering(bars(base=OPEN - timedelta(days=1)), mode=Mode.BACKFILL)
