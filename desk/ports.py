@@ -159,9 +159,16 @@ class Notifier(Protocol):
 class StrategyRunner(Protocol):
     """A strategy as the session sees it (strategies/base.py makes them)."""
 
-    name: str
-    symbols: tuple[str, ...]
-    warm_up: int  # bars needed before the first signal
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+
+    @property
+    def warm_up(self) -> int:
+        """Count the bars needed before the first signal."""
+        ...
 
     def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Give signals for all bars given, columns of `schemas.signals.SIGNAL_SCHEMA`."""
