@@ -225,6 +225,11 @@ def _require_consistent(settings: Settings) -> None:
             "(mode: live and live_confirmed: true), or mode: paper"
         )
     session = settings.session
+    if session.bar_delay_s < settings.data.final_after_s:
+        lines.append(
+            f"session.bar_delay_s is {session.bar_delay_s}; allowed: at least data.final_after_s, which is "
+            f"{settings.data.final_after_s} (an earlier bar would be refused as unfinished)"
+        )
     if session.close_out_minutes > session.no_entry_minutes:
         lines.append(
             f"session.close_out_minutes is {session.close_out_minutes}; allowed: at most "

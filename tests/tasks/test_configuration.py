@@ -177,12 +177,13 @@ symbols: [SPY]
 strategies:
   - {name: one, allocation_frac: 0.7, symbols: [QQQ]}
   - {name: one, allocation_frac: 0.7}
-session: {no_entry_minutes: 5, close_out_minutes: 6}
+session: {no_entry_minutes: 5, close_out_minutes: 6, bar_delay_s: 0.5}
 """
 
     lines = complaint(write(tmp_path, text)).splitlines()
 
     assert [line.split(";")[0] for line in lines] == [
+        "session.bar_delay_s is 0.5",
         "session.close_out_minutes is 6",
         "strategies: one stands there 2 times",
         "strategies: allocation_frac adds up to 1.4",
