@@ -1,0 +1,242 @@
+"""Answers about the desk from its ledger: status, positions, orders, events, breaks.
+
+A question takes no lease and writes nothing, so it may be asked while a session runs. Every answer is
+a fold of the events read at that moment; amounts are USD, instants UTC.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from desk.notice_words import alert_words
+from desk.portfolio import Order, Portfolio
+from schemas.events import EVENTS, AnyEvent, MinuteClosed, SessionEnded, SessionStarted
+from schemas.orders import OrderState
+from schemas.risk import Break, Latch, TradingState
+
+ZERO = Decimal(0)
+FACTS_SHOWN = 6  # of an event without words of its own: what fits a line
+
+
+@dataclass(frozen=True, slots=True)
+class PositionLine:
+    """A strategy's position in a symbol; unrealized P&L at the last minute's mark, None without one."""
+
+    strategy: str
+    symbol: str
+    qty: Decimal  # signed
+    avg_price: Decimal
+    mark: Decimal | None
+    unrealized: Decimal | None
+    realized_today: Decimal  # before fees
+    fees_today: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order of ours as it stands."""
+
+    client_order_id: str
+    session_date: date
+    planned_at: datetime
+    strategy: str
+    symbol: str
+    side: str
+    purpose: str
+    qty: Decimal
+    filled_qty: Decimal
+    average_price: Decimal | None  # None: nothing filled
+    limit_price: Decimal | None
+    state: OrderState
+    note: str  # the reject's or lost answer's words
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An event in one line."""
+
+    seq: int
+    at: datetime
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the desk stands by its ledger."""
+
+    last_seq: int
+    last_at: datetime | None  # None: an empty ledger
+    trading_state: TradingState
+    latches: tuple[Latch, ...]
+    breaks: tuple[Break, ...]
+    session_date: date | None
+    session_open: bool
+    run_id: str | None
+    equity: Decimal | None  # at the newest minute, else the session's start
+    day_pnl: Decimal | None  # realized + unrealized - fees, by the newest minute
+    realized: Decimal
+    unrealized: Decimal | None
+    fees: Decimal
+    cash: Decimal
+    newest_minute: datetime | None  # left edge of the newest minute done
+    orders_today: int
+    denied_today: int
+    fills_today: int
+    positions: tuple[PositionLine, ...]
+    working: tuple[OrderRow, ...]
+    pending_notices: int
+
+
+def standing(events: Iterable[tuple[int, AnyEvent]]) -> Standing:
+    """Fold the ledger into the desk's standing."""
+    portfolio, run_id, last_seq, last_at = Portfolio(), None, 0, None
+    for seq, event in events:
+        portfolio.apply(event)
+        last_seq, last_at = seq, event.at
+        if isinstance(event, SessionStarted):
+            run_id = event.run_id
+    minute = portfolio.minute
+    started = portfolio.session_date is not None
+    return Standing(
+        last_seq=last_seq,
+        last_at=last_at,
+        trading_state=portfolio.trading_state,
+        latches=tuple(portfolio.latches.values()),
+        breaks=tuple(portfolio.breaks.values()),
+        session_date=portfolio.session_date,
+        session_open=portfolio.session_open,
+        run_id=run_id,
+        equity=minute.equity if minute is not None else portfolio.equity_start if started else None,
+        day_pnl=None if minute is None else minute.realized_pnl + minute.unrealized_pnl - minute.fees,
+        realized=portfolio.realized_pnl(),
+        unrealized=None if minute is None else minute.unrealized_pnl,
+        fees=portfolio.fees(),
+        cash=portfolio.cash,
+        newest_minute=None if minute is None else minute.bar_ts,
+        orders_today=portfolio.orders_today,
+        denied_today=portfolio.denied_today,
+        fills_today=portfolio.fills_today,
+        positions=_positions(portfolio),
+        working=tuple(_order_row(order) for order in portfolio.working_orders()),
+        pending_notices=len(portfolio.pending_notices),
+    )
+
+
+def _positions(portfolio: Portfolio) -> tuple[PositionLine, ...]:
+    minute = portfolio.minute
+    marks = {} if minute is None else {mark.symbol: mark.price for mark in minute.marks}
+    lines = []
+    for (strategy, symbol), position in sorted(portfolio.holdings().items()):
+        mark = marks.get(symbol)
+        lines.append(
+            PositionLine(
+                strategy=strategy,
+                symbol=symbol,
+                qty=position.qty,
+                avg_price=position.avg_price,
+                mark=mark,
+                unrealized=None if mark is None else (mark - position.avg_price) * position.qty,
+                realized_today=position.realized_pnl,
+                fees_today=position.fees,
+            )
+        )
+    return tuple(lines)
+
+
+def order_rows(
+    events: Iterable[tuple[int, AnyEvent]],
+    *,
+    session_date: date | None = None,
+    symbol: str | None = None,
+    state: OrderState | None = None,
+) -> tuple[OrderRow, ...]:
+    """Give the orders of a session date, oldest first.
+
+    Args:
+        events: the ledger.
+        session_date: whose orders; None for the newest session's.
+        symbol: only this symbol's.
+        state: only those in this state.
+    """
+    portfolio = Portfolio()
+    for _, event in events:
+        portfolio.apply(event)
+    day = session_date if session_date is not None else portfolio.session_date
+    rows = (_order_row(order) for order in portfolio.orders.values())
+    return tuple(
+        row
+        for row in rows
+        if row.session_date == day
+        and (symbol is None or row.symbol == symbol)
+        and (state is None or row.state is state)
+    )
+
+
+def _order_row(order: Order) -> OrderRow:
+    intent = order.intent
+    return OrderRow(
+        client_order_id=intent.client_order_id,
+        session_date=intent.session_date,
+        planned_at=order.planned_at,
+        strategy=intent.strategy,
+        symbol=intent.symbol,
+        side=intent.side.value,
+        purpose=intent.purpose.value,
+        qty=intent.qty,
+        filled_qty=order.filled_qty,
+        average_price=None if order.filled_qty == 0 else order.filled_notional / order.filled_qty,
+        limit_price=intent.limit_price,
+        state=order.state,
+        note=order.message,
+    )
+
+
+def log_lines(
+    events: Iterable[tuple[int, AnyEvent]], *, kinds: frozenset[str] = frozenset()
+) -> list[LogLine]:
+    """Give events as lines, all kinds or only those named."""
+    return [
+        LogLine(seq=seq, at=event.at, kind=event.kind, words=words_of(event))
+        for seq, event in events
+        if not kinds or event.kind in kinds
+    ]
+
+
+def event_kinds() -> tuple[str, ...]:
+    """Give the kinds of events there are, sorted."""
+    schema = EVENTS.json_schema()
+    return tuple(sorted(schema["discriminator"]["mapping"]))
+
+
+def words_of(event: AnyEvent) -> str:
+    """Say an event in one line."""
+    alert = alert_words(event)
+    if alert is not None:
+        return alert[1]
+    match event:
+        case MinuteClosed():
+            return f"{event.bar_ts:%H:%M} equity {event.equity:,.2f}, gross {event.gross:,.2f}"
+        case SessionStarted():
+            return f"{event.session_date} by run {event.run_id}: {', '.join(event.symbols)}"
+        case SessionEnded():
+            return f"{event.session_date} {event.cause}; state {event.state_hash[:12]} at {event.state_seq}"
+        case _:
+            return _facts(event)
+
+
+def _facts(event: AnyEvent) -> str:
+    """Give the telling fields of an event: of an intent or a fill, its own."""
+    facts = event.model_dump(mode="json", exclude={"at", "kind"}, exclude_none=True)
+    inner = facts.pop("denial", None) or facts.pop("intent", None) or facts.pop("fill", None) or {}
+    facts.pop("intent", None)
+    facts.pop("approval", None)
+    if "message" in inner:
+        return str(inner["message"])
+    if "side" in inner:
+        price = inner.get("limit_price") or inner.get("price")
+        at = "" if price is None else f" at {price}"
+        return f"{inner['symbol']} {inner['side']} {inner['qty']}{at} {inner['client_order_id']}"
+    shown = list(facts.items())[:FACTS_SHOWN]
+    return " ".join(f"{name}={value}" for name, value in shown)
