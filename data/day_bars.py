@@ -7,14 +7,13 @@ few tries are made, then `WarehouseBusy` says so. A warehouse that does not exis
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
+from data.duckfile import opened
 from desk.errors import WarehouseBusy
 from desk.hours import from_new_york
 from schemas.bars import RAW_SCHEMA
@@ -61,7 +60,8 @@ def read_day_bars(path: Path, session_date: date, *, sleep: Callable[[float], No
         sleep: waits between tries, seconds.
 
     Raises:
-        WarehouseBusy: another process held the file through all tries.
+        WarehouseBusy: somebody held the file through all tries; names the process.
+        WarehouseUnavailable: the file is corrupt or cannot be opened.
     """
     if not path.exists():
         return DayBars(bars=pl.DataFrame(schema=RAW_SCHEMA), revisions=0, quarantined={})
@@ -70,9 +70,20 @@ def read_day_bars(path: Path, session_date: date, *, sleep: Callable[[float], No
         "start": from_new_york(session_date, midnight),
         "stop": from_new_york(session_date + timedelta(days=1), midnight),
     }
+    wait_s = FIRST_WAIT_S
+    for _ in range(1, OPEN_ATTEMPTS):
+        try:
+            return _read(path, window)
+        except WarehouseBusy:
+            sleep(wait_s)
+            wait_s *= 2
+    return _read(path, window)
+
+
+def _read(path: Path, window: dict[str, datetime]) -> DayBars:
+    """Read the window once; raises what `opened` raises."""
     minute = {**window, "timeframe": QUERY_TIMEFRAME}
-    with closing(_open(path, sleep=sleep)) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with opened(path, read_only=True) as connection:
         bars = pl.DataFrame(connection.sql(_BARS, params=minute))
         revisions = connection.execute(_REVISIONS, minute).fetchall()
         quarantined = connection.execute(_QUARANTINED, window).fetchall()
@@ -81,25 +92,3 @@ def read_day_bars(path: Path, session_date: date, *, sleep: Callable[[float], No
         revisions=int(revisions[0][0]),
         quarantined={str(reason): int(count) for reason, count in quarantined},
     )
-
-
-def _open(path: Path, *, sleep: Callable[[float], None]) -> duckdb.DuckDBPyConnection:
-    """Open read-only, trying again while somebody else holds the file."""
-    wait_s = FIRST_WAIT_S
-    for attempt in range(1, OPEN_ATTEMPTS + 1):
-        try:
-            return duckdb.connect(str(path), read_only=True)
-        # IOException: another process's lock. ConnectionException: this process has it open to write.
-        except (duckdb.IOException, duckdb.ConnectionException) as error:
-            if attempt == OPEN_ATTEMPTS:
-                raise WarehouseBusy(
-                    f"{path.name} could not be read in {OPEN_ATTEMPTS} tries: {_first_line(error)}; "
-                    "close what holds it and run the report again"
-                ) from error
-        sleep(wait_s)
-        wait_s *= 2
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -1,0 +1,175 @@
+"""The frames that are loaded into the warehouse, by table; data/sql/tables.sql has the same columns."""
+
+import polars as pl
+
+from schemas.bars import PRINT_SCHEMA, QUARANTINE_SCHEMA, UTC_US
+from schemas.signals import SIGNAL_SCHEMA
+
+Schema = dict[str, pl.DataType]
+
+TEXT = pl.String()
+DAY = pl.Date()
+SEQ = pl.Int64()
+COUNT = pl.Int32()
+USD = pl.Decimal(18, 6)
+QTY = pl.Decimal(18, 9)
+NUMBER = pl.Decimal(28, 9)  # what the gate judged: shares, dollars, seconds or counts
+
+SPOOLED: dict[str, Schema] = {
+    "bars": PRINT_SCHEMA,
+    "quarantine": QUARANTINE_SCHEMA,
+    "signals": {"account": TEXT, **SIGNAL_SCHEMA, "recorded_at": UTC_US},
+}
+
+DECISIONS: Schema = {
+    "account": TEXT,
+    "seq": SEQ,
+    "decided_at": UTC_US,
+    "session_date": DAY,
+    "strategy": TEXT,
+    "symbol": TEXT,
+    "side": TEXT,
+    "qty": QTY,
+    "order_type": TEXT,
+    "limit_price": USD,
+    "stop_price": USD,
+    "reference_price": USD,
+    "purpose": TEXT,
+    "signal_reason": TEXT,
+    "bar_ts": UTC_US,
+    "client_order_id": TEXT,
+    "correlation_id": TEXT,
+    "approved": pl.Boolean(),
+    "code": TEXT,
+    "number": NUMBER,
+    "limit": NUMBER,
+    "message": TEXT,
+    "checks": TEXT,
+}
+
+ORDERS: Schema = {
+    "account": TEXT,
+    "client_order_id": TEXT,
+    "broker_order_id": TEXT,
+    "correlation_id": TEXT,
+    "strategy": TEXT,
+    "symbol": TEXT,
+    "side": TEXT,
+    "qty": QTY,
+    "order_type": TEXT,
+    "time_in_force": TEXT,
+    "limit_price": USD,
+    "stop_price": USD,
+    "purpose": TEXT,
+    "reference_price": USD,
+    "bar_ts": UTC_US,
+    "session_date": DAY,
+    "attempt": COUNT,
+    "reason": TEXT,
+    "state": TEXT,
+    "filled_qty": QTY,
+    "filled_avg_price": USD,
+    "fees": USD,
+    "planned_at": UTC_US,
+    "changed_at": UTC_US,
+    "cancel_requested_at": UTC_US,
+    "message": TEXT,
+    "last_seq": SEQ,
+}
+
+FILLS: Schema = {
+    "account": TEXT,
+    "seq": SEQ,
+    "execution_id": TEXT,
+    "client_order_id": TEXT,
+    "broker_order_id": TEXT,
+    "strategy": TEXT,
+    "symbol": TEXT,
+    "side": TEXT,
+    "qty": QTY,
+    "price": USD,
+    "cum_qty": QTY,
+    "fee": USD,
+    "filled_at": UTC_US,
+    "session_date": DAY,
+    "source": TEXT,
+}
+
+ADJUSTMENTS: Schema = {
+    "account": TEXT,
+    "seq": SEQ,
+    "adjusted_at": UTC_US,
+    "session_date": DAY,
+    "kind": TEXT,
+    "strategy": TEXT,
+    "symbol": TEXT,
+    "qty_change": QTY,
+    "price": USD,
+    "amount": USD,
+    "cause": TEXT,
+}
+
+POSITIONS: Schema = {
+    "account": TEXT,
+    "session_date": DAY,
+    "strategy": TEXT,
+    "symbol": TEXT,
+    "qty": QTY,
+    "avg_price": USD,
+    "realized_pnl": USD,
+    "fees": USD,
+}
+
+EQUITY: Schema = {
+    "account": TEXT,
+    "session_date": DAY,
+    "bar_ts": UTC_US,
+    "equity": USD,
+    "cash": USD,
+    "realized_pnl": USD,
+    "unrealized_pnl": USD,
+    "fees": USD,
+    "gross": USD,
+    "net": USD,
+    "recorded_at": UTC_US,
+    "last_seq": SEQ,
+}
+
+SESSIONS: Schema = {
+    "account": TEXT,
+    "session_date": DAY,
+    "runs": COUNT,
+    "run_id": TEXT,
+    "started_at": UTC_US,
+    "ended_at": UTC_US,
+    "cause": TEXT,
+    "strategies": pl.List(pl.String()),
+    "symbols": pl.List(pl.String()),
+    "settings_hash": TEXT,
+    "equity_start": USD,
+    "closed_at": UTC_US,
+    "equity_end": USD,
+    "cash_end": USD,
+    "realized_pnl": USD,
+    "fees": USD,
+    "first_seq": SEQ,
+    "last_seq": SEQ,
+}
+
+BREAKS: Schema = {
+    "account": TEXT,
+    "break_id": TEXT,
+    "session_date": DAY,
+    "kind": TEXT,
+    "key": TEXT,
+    "ours": NUMBER,
+    "theirs": NUMBER,
+    "notional_usd": USD,
+    "detail": TEXT,
+    "found_at": UTC_US,
+    "resolved_at": UTC_US,
+    "how": TEXT,
+    "resolved_by": TEXT,
+    "cause": TEXT,
+    "last_seq": SEQ,
+}

@@ -1,0 +1,115 @@
+"""The DuckDB file: opened for a moment, with its troubles in one clear line.
+
+Theory of operation. DuckDB lets one process write or many read. The writer opens the file for
+milliseconds a minute, so a reader that comes in between tries again for a few seconds, and a writer
+that finds a reader waits for its next turn and says who it is.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from desk.errors import BadQuery, WarehouseBusy, WarehouseUnavailable
+
+READ_ATTEMPTS = 100  # with the pause, 5 s: a write takes milliseconds, the longest catch-up seconds
+READ_PAUSE_S = 0.05
+
+_HOLDER = re.compile(r"lock is held in (?P<program>\S.*?)? ?\(PID (?P<pid>\d+)\)")
+
+# Nothing is fetched from the network because of somebody's SQL, least of all in mid-session.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
+
+
+@contextmanager
+def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file, and close it whatever happens.
+
+    Raises:
+        WarehouseBusy: another process holds it; names the process.
+        WarehouseUnavailable: it is missing, corrupt, or cannot be opened.
+    """
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+    except duckdb.IOException as error:
+        held = _HOLDER.search(str(error))
+        if held is not None:
+            raise WarehouseBusy(f"warehouse {path} is held by {_who(held)}") from error
+        if read_only and not path.exists():
+            raise WarehouseUnavailable(f"warehouse {path}: there is no such file yet") from error
+        raise WarehouseUnavailable(f"warehouse {path}: {one_line(error)}") from error
+    except duckdb.ConnectionException as error:
+        # The same process has it open the other way (reading while writing).
+        raise WarehouseBusy(f"warehouse {path} is held by this process") from error
+    except duckdb.Error as error:
+        raise WarehouseUnavailable(f"warehouse {path}: {one_line(error)}") from error
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Make what is done inside all or nothing."""
+    connection.begin()
+    done = False
+    try:
+        yield
+        connection.commit()
+        done = True
+    finally:
+        if not done:
+            connection.rollback()
+
+
+def query_readonly(
+    path: Path, sql: str, *, attempts: int = READ_ATTEMPTS, pause_s: float = READ_PAUSE_S
+) -> pl.DataFrame:
+    """Answer one statement without changing anything, also while a session writes now and then.
+
+    Raises:
+        BadQuery: the SQL is wrong, changes something, or gives no rows to show.
+        WarehouseBusy: somebody held the file during every attempt.
+        WarehouseUnavailable: the file is missing or corrupt.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            with opened(path, read_only=True) as connection:
+                return _frame(connection, sql)
+        except WarehouseBusy:
+            if attempt == attempts:
+                raise
+            time.sleep(pause_s)
+    raise WarehouseBusy(f"warehouse {path}: no attempt was made")
+
+
+def _frame(connection: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
+    try:
+        relation = connection.sql(sql)
+        if relation is None:
+            raise BadQuery("the statement gives no rows to show")
+        return pl.DataFrame(relation)
+    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        raise BadQuery(one_line(error)) from error
+
+
+def one_line(error: Exception) -> str:
+    """Give the first paragraph of a message in one line."""
+    return " ".join(str(error).strip().partition("\n\n")[0].split())
+
+
+def _who(held: re.Match[str]) -> str:
+    """Name the holder: what it was started as where /proc tells, else DuckDB's word for it."""
+    pid = held["pid"]
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        words = []
+    command = " ".join(" ".join(word.decode(errors="replace") for word in words).split())
+    return f"process {pid} ({command[:120] or held['program'] or 'unknown'})"
