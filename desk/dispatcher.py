@@ -40,7 +40,9 @@ def place(desk: Desk, judged: Sequence[Judged]) -> None:
     now = desk.now()
     events: list[AnyEvent] = []
     for intent, verdict in judged:
+        facts = {"correlation_id": intent.correlation_id, "signal": intent.reason}
         if isinstance(verdict, Approval):
+            log.info("intent approved", extra={**facts, "client_order_id": intent.client_order_id})
             events.append(OrderPlanned(at=now, intent=intent, approval=verdict))
         else:
             log.info(

@@ -5,23 +5,19 @@
 `catch_up` folds what they wrote, in the ledger's order, which is the order a replay will see.
 """
 
-from collections.abc import Callable
 from datetime import date
 
 from desk.portfolio import Portfolio
 from desk.ports import Ledger
-from schemas.events import AnyEvent, NoticeQueued, SessionStarted
-
-NoticesOf = Callable[[AnyEvent], tuple[NoticeQueued, ...]]
+from schemas.events import AnyEvent, SessionStarted
 
 
 class Journal:
     """A ledger and the portfolio folded from it, always at the same seq."""
 
-    def __init__(self, ledger: Ledger, *, notices: NoticesOf | None = None) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         """Replay the ledger from empty."""
         self._ledger = ledger
-        self._notices = notices
         self.portfolio = Portfolio()
         self.seq = 0
         self.catch_up()
@@ -36,7 +32,7 @@ class Journal:
         return count
 
     def record(self, *events: AnyEvent) -> None:
-        """Append events, with the notices they cause, all or nothing; then fold them.
+        """Append events, all or nothing; then fold them.
 
         The events must be independent of each other: each is checked against the state before all.
 
@@ -49,13 +45,9 @@ class Journal:
             return
         for event in events:
             self.portfolio.check(event)
-        batch = list(events)
-        if self._notices is not None:
+        last_seq = self._ledger.append(events)
+        if last_seq == self.seq + len(events):
             for event in events:
-                batch += self._notices(event)
-        last_seq = self._ledger.append(batch)
-        if last_seq == self.seq + len(batch):
-            for event in batch:
                 self.portfolio.apply(event)
             self.seq = last_seq
         else:

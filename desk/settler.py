@@ -73,8 +73,22 @@ def fold_statements(desk: Desk, fills: tuple[BrokerFill, ...], orders: tuple[Bro
 def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
     day = booking_date(stated.filled_at)
     event = fill_event(desk.portfolio, stated, session_date=day, source=source, now=desk.now())
-    if event is not None:
-        desk.journal.record(event)
+    if event is None:
+        return
+    desk.journal.record(event)
+    fill = event.fill
+    log.info(
+        "fill booked",
+        extra={
+            "correlation_id": desk.portfolio.orders[fill.client_order_id].intent.correlation_id,
+            "client_order_id": fill.client_order_id,
+            "execution_id": fill.execution_id,
+            "symbol": fill.symbol,
+            "side": fill.side.value,
+            "qty": str(fill.qty),
+            "price": str(fill.price),
+        },
+    )
 
 
 def probe_unanswered(desk: Desk) -> None:
