@@ -45,9 +45,7 @@ def place(desk: Desk, judged: Sequence[Judged]) -> None:
             log.info("intent approved", extra={**facts, "client_order_id": intent.client_order_id})
             events.append(OrderPlanned(at=now, intent=intent, approval=verdict))
         else:
-            log.info(
-                "intent denied", extra={"denial": verdict.message, "correlation_id": intent.correlation_id}
-            )
+            log.info("intent denied", extra={**facts, "denial": verdict.message})
             events.append(IntentDenied(at=now, intent=intent, denial=verdict))
     desk.journal.record(*events)
     for intent, verdict in judged:
