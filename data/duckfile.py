@@ -14,12 +14,14 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from data.arrow import ArrowStream
 from desk.errors import BadQuery, WarehouseBusy, WarehouseUnavailable
 
 READ_ATTEMPTS = 100  # with the pause, 5 s: a write takes milliseconds, the longest catch-up seconds
 READ_PAUSE_S = 0.05
 
 _HOLDER = re.compile(r"lock is held in (?P<program>\S.*?)? ?\(PID (?P<pid>\d+)\)")
+_NO_POLARS_TYPE = ("INTERVAL", "UNION", "BIGNUM", "BIT")  # reading one as it is panics or gives bytes
 
 # Nothing is fetched from the network because of somebody's SQL, least of all in mid-session.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
@@ -94,9 +96,25 @@ def _frame(connection: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
         relation = connection.sql(sql)
         if relation is None:
             raise BadQuery("the statement gives no rows to show")
-        return pl.DataFrame(relation)
+        return to_frame(relation)
     except (duckdb.Error, pl.exceptions.PolarsError) as error:
         raise BadQuery(one_line(error)) from error
+
+
+def to_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """Read a result into a frame; what polars has no type for comes as text."""
+    types = [str(dtype) for dtype in relation.types]
+    if any(word in dtype for dtype in types for word in _NO_POLARS_TYPE):
+        names = ['"' + name.replace('"', '""') + '"' for name in relation.columns]
+        relation = relation.project(
+            ", ".join(
+                f"CAST({name} AS VARCHAR) AS {name}"
+                if any(word in dtype for word in _NO_POLARS_TYPE)
+                else name
+                for name, dtype in zip(names, types, strict=True)
+            )
+        )
+    return pl.DataFrame(ArrowStream(relation))
 
 
 def one_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ import polars as pl
 
 from data import columns
 from data.columns import Schema
-from data.duckfile import transaction
+from data.duckfile import to_frame, transaction
 from data.holdings import positions_since
 from data.projection import Row, Rows, fold, order_ids
 from schemas import events as ev
@@ -134,7 +134,7 @@ def _select(
         return []
     query = f"SELECT * FROM {table} WHERE account = $account AND {key} IN (SELECT unnest($values))"
     relation = connection.sql(query, params={"account": account, "values": list(values)})
-    return pl.DataFrame(relation).to_dicts()
+    return to_frame(relation).to_dicts()
 
 
 def _remember(connection: duckdb.DuckDBPyConnection, account: str, seq: int) -> None:

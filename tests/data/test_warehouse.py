@@ -341,6 +341,34 @@ def test_sql_that_cannot_be_answered_is_one_clear_line(tmp_path: Path, sql: str)
     assert "\n" not in str(caught.value)
 
 
+def test_types_without_a_polars_type_come_as_text(tmp_path: Path) -> None:
+    """An interval is shown as text; instants are in UTC wherever the machine is."""
+    warehouse = _warehouse(tmp_path)
+    warehouse.bars(_bar())
+    warehouse.flush()
+
+    frame = query_readonly(warehouse.path, 'SELECT known_at - ts AS "how late", ts, volume FROM bars')
+
+    assert frame.rows() == [("00:01:01", START, 1_000)]
+    assert frame.schema["ts"] == pl.Datetime("us", "UTC")
+
+
+def test_a_query_leaves_nothing_on_the_terminal(tmp_path: Path) -> None:
+    """A process that queried says nothing on stderr when it ends."""
+    warehouse = _warehouse(tmp_path)
+    warehouse.flush()
+    program = (
+        "import sys; from pathlib import Path; from data.duckfile import query_readonly; "
+        "print(query_readonly(Path(sys.argv[1]), 'SELECT count(*) AS n FROM bars').item())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(warehouse.path)], capture_output=True, text=True, check=True
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_a_missing_or_corrupt_warehouse_is_one_clear_line(tmp_path: Path) -> None:
     """The path is named, and asking makes no file."""
     with pytest.raises(WarehouseUnavailable, match="no such file"):
