@@ -66,15 +66,12 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
 def _end_working_orders(desk: Desk) -> None:
     """Cancel what outlived the session and wait, boundedly, until it has ended; a GTC order may live on."""
     deadline = desk.now() + CANCEL_WAIT
-    asked: set[str] = set()
     while desk.now() < deadline:
         live = [o for o in desk.portfolio.working_orders() if o.intent.time_in_force is not TimeInForce.GTC]
         if not live:
             return
         for order in live:
-            if order.intent.client_order_id not in asked:
-                asked.add(order.intent.client_order_id)
-                cancel(desk, order, cause="end of day")
+            cancel(desk, order, cause="end of day")
         desk.clock.sleep_until(desk.now() + POLL)
         settle(desk)
 

@@ -129,8 +129,7 @@ class Cycle:
         view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
         for order in unwanted_entries(signals, view):
             working = self.desk.portfolio.orders[order.intent.client_order_id]
-            if working.cancel_requested_at is None:
-                cancel(self.desk, working, cause="the level was left")
+            cancel(self.desk, working, cause="the level was left")
         sized = sizing(signals, view)
         for skip in sized.skipped:
             log.info(

@@ -8,6 +8,7 @@ broker said that it does not know it: the broker takes an id once, so that canno
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from desk.desk import Desk
 from desk.errors import NotFound, OutcomeUnknown, Rejected
@@ -26,6 +27,8 @@ from schemas.orders import Approval, Denial, OrderIntent, OrderState
 
 log = logging.getLogger(__name__)
 
+
+CANCEL_AGAIN = timedelta(seconds=30)  # Alpaca cancels within seconds; a pending_cancel may last hours
 
 Judged = tuple[OrderIntent, Approval | Denial]
 
@@ -77,8 +80,13 @@ def submit(desk: Desk, intent: OrderIntent) -> OrderState:
 
 
 def cancel(desk: Desk, order: Order, *, cause: str) -> None:
-    """Ask for a cancel of a working order the broker knows; whether it canceled is learned later."""
+    """Ask for a cancel of a working order the broker knows; whether it canceled is learned later.
+
+    Asking again is harmless and needed, since a request may be lost; `CANCEL_AGAIN` apart is enough.
+    """
     if order.broker_order_id is None or order.state.is_terminal:
+        return
+    if order.cancel_requested_at is not None and desk.now() < order.cancel_requested_at + CANCEL_AGAIN:
         return
     client_order_id = order.intent.client_order_id
     desk.journal.record(CancelRequested(at=desk.now(), client_order_id=client_order_id, cause=cause))

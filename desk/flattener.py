@@ -51,9 +51,9 @@ def _judged(desk: Desk, intents: Sequence[OrderIntent], *, emergency: bool) -> t
 
 
 def cancel_entries(desk: Desk, *, cause: str) -> None:
-    """Ask for a cancel of every working entry that was not asked yet."""
+    """Ask for a cancel of every working entry."""
     for order in desk.portfolio.working_orders():
-        if order.intent.purpose is Purpose.ENTRY and order.cancel_requested_at is None:
+        if order.intent.purpose is Purpose.ENTRY:
             cancel(desk, order, cause=cause)
 
 

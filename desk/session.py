@@ -176,8 +176,7 @@ class Session:
     def _expire_entries(self, now: datetime) -> None:
         oldest = now - timedelta(minutes=self.desk.settings.session.entry_ttl_minutes)
         for order in self.desk.portfolio.working_orders():
-            stale = order.intent.purpose is Purpose.ENTRY and order.planned_at <= oldest
-            if stale and order.cancel_requested_at is None:
+            if order.intent.purpose is Purpose.ENTRY and order.planned_at <= oldest:
                 cancel(self.desk, order, cause="entry not filled in time")
 
     def _minute(self, minute: datetime, hours: SessionHours, steps: Steps) -> None:

@@ -11,10 +11,11 @@ gives two verbs with opposite rules:
   BrokerUnavailable. A 404 counts as NotFound only with Alpaca's own JSON: a proxy's or a wrong
   URL's 404 says nothing about an order.
 - `write` is sent once. A 4xx that refuses the request is `Rejected`: Alpaca answers those before an
-  order exists. Everything else is `OutcomeUnknown`: timeouts, lost connections, redirects, 408,
-  409, 5xx and a 2xx whose body cannot be read. A 429 is a definite refusal only with Alpaca's own
-  code 42910000, because its rate limiter stands before the order system; any other 429 comes from
-  something in between, which may have passed the request on before.
+  order exists. So is a connection that was never made, because then nothing was sent, and a short
+  outage would otherwise block a symbol until the close. Everything else is `OutcomeUnknown`:
+  timeouts, lost connections, redirects, 408, 409, 5xx and a 2xx whose body cannot be read. A 429 is a
+  definite refusal only with Alpaca's own code 42910000, because its rate limiter stands before the
+  order system; any other 429 comes from something in between, which may have passed the request on.
 
 The total limit is there because a read timeout is per packet: a peer that drips one byte a second
 would hold the desk for hours.
@@ -40,6 +41,7 @@ from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
 log = logging.getLogger(__name__)
 
 REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 413, 414, 415, 422})  # answered before an order exists
+NOT_SENT = "not_sent"  # our own code: the connection was never made
 RATE_LIMITED_CODE = "42910000"  # Alpaca's own "rate limit exceeded"
 PASSING = frozenset({408, 425, 429})  # 4xx that a later read may not meet
 RETRY_WAIT_S = 0.25  # first pause between reads, doubled each time
@@ -212,7 +214,20 @@ class AlpacaHttp:
                 raise Rejected(words, code=code or str(status), status=status) from error
             raise OutcomeUnknown(f"{method} {path}: HTTP {status} {code} {message}".strip()) from error
         except (OSError, ValueError, RecursionError, urllib3.exceptions.HTTPError) as error:
+            if _never_connected(error):
+                raise Rejected(f"{method} {path}: not sent: {_cause(error)}", code=NOT_SENT) from error
             raise OutcomeUnknown(f"{method} {path}: {_cause(error)}") from error
+
+
+def _never_connected(error: Exception) -> bool:
+    """Tell whether no connection was made, so that no byte of the request can have left."""
+    if isinstance(error, requests.exceptions.ProxyError):
+        return False
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    cause = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
+    reason = getattr(cause, "reason", None)
+    return isinstance(reason, urllib3.exceptions.NewConnectionError)
 
 
 def _cause(error: Exception) -> str:

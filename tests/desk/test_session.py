@@ -19,6 +19,7 @@ from desk.session import Steps
 from schemas import events as ev
 from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose, Side
 from schemas.risk import LatchName, TradingState
+from schemas.settings import SessionSettings
 from tests import rehearsal as r
 from tests.memory_ledger import MemoryLedger
 
@@ -260,6 +261,38 @@ def test_i2_an_unanswered_exit_is_sent_again_under_its_own_id_and_exits_once() -
     assert desk.portfolio.orders[lost].state is OrderState.FILLED
     assert r.audited(place, desk) == []
     assert desk.portfolio.holdings() == {}
+
+
+def test_a_cancel_that_was_lost_is_asked_again() -> None:
+    """A cancel without an answer changes nothing, and the order does not live on for it (E1)."""
+    place, ledger = short_venue(), r.new_ledger()
+    lost: list[str] = []
+
+    class LosesCancels(Liar):
+        def cancel(self, broker_order_id: str) -> None:
+            if broker_order_id not in lost:
+                lost.append(broker_order_id)
+                raise OutcomeUnknown("504")
+            self.place.cancel(broker_order_id)
+
+    never_filling = r.settings().model_copy(
+        update={"session": SessionSettings(slots=3, entry_offset_bps=0, entry_ttl_minutes=1)}
+    )
+    liar = lambda venue: LosesCancels(venue, lambda at, intent: at.submit(below(intent)))  # noqa: E731
+    desk = r.desk_on(place, ledger, configured=never_filling, wrap=liar)
+    run_short(desk)
+
+    asked = [event.client_order_id for event in kinds(ledger, ev.CancelRequested)]
+    assert lost
+    assert len(asked) > len(set(asked))
+    assert not place.open_orders()
+
+
+def below(intent: OrderIntent) -> OrderIntent:
+    """Give a buy a limit nobody sells at."""
+    return (
+        intent if intent.limit_price is None else intent.model_copy(update={"limit_price": Decimal("1.00")})
+    )
 
 
 def test_a_full_disk_means_no_order() -> None:

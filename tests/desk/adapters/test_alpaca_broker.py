@@ -91,13 +91,15 @@ def test_submit_after_the_server_closed_an_idle_connection_arrives_once() -> Non
         assert server.count("POST") == 1
 
 
-def test_submit_to_nobody_is_unknown() -> None:
-    """A refused connection is no answer."""
+def test_submit_to_nobody_was_not_sent() -> None:
+    """Where no connection was made nothing left this machine, which is a definite no."""
     with rough_server(lambda said: HANG) as server:
         url = server.url
 
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(Rejected, match="not sent") as refusal:
         broker_at(url).submit(intent())
+
+    assert refusal.value.code == "not_sent"
 
 
 @pytest.mark.parametrize(
