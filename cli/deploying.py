@@ -19,7 +19,7 @@ from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 from pydantic import TypeAdapter
 
-from desk.errors import ConfigError
+from tasks.errors import ConfigError
 
 PREFECT_YAML = Path(__file__).resolve().parent.parent / "prefect.yaml"
 _TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)

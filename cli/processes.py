@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from desk.errors import ConfigError
+from tasks.errors import ConfigError
 
 _POLL_S = 0.05
 
@@ -58,7 +58,7 @@ class Child:
         family = {self.pid, *descendants(self.pid)}
         _signal_all(family, signal.SIGTERM)
         deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline and (self.is_running() or any(map(_is_alive, family - {self.pid}))):
+        while time.monotonic() < deadline and (self.is_running() or any(map(is_alive, family - {self.pid}))):
             time.sleep(_POLL_S)
         _signal_all(family, signal.SIGKILL)
         self._process.wait()
@@ -108,11 +108,14 @@ def claim_port(port: int | None) -> int:
         return int(probe.getsockname()[1])
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Tell whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    except PermissionError:
+        return True  # it exists and is somebody else's
     return True
 
 

@@ -1,0 +1,47 @@
+"""Run the session: the desk's one loop, its steps seen as task runs."""
+
+import hashlib
+from dataclasses import dataclass
+
+from desk.session import Session, SessionResult
+from schemas.settings import Settings
+from tasks.minute import seen_steps
+from tasks.occasion import Day
+
+
+@dataclass(frozen=True)
+class Traded:
+    """The session's result, and one sentence about it."""
+
+    result: SessionResult
+    words: str
+
+
+def run_session(day: Day) -> Traded:
+    """Trade from now to the close; not a task itself, so that each minute's steps are tasks of the flow.
+
+    Raises:
+        NotReady: start-up found something that forbids trading.
+        LeaseLost: another session has the account.
+        LedgerUnavailable: nothing could be written, so nothing may be sent.
+        BrokerUnavailable: the broker could not be read at start-up.
+    """
+    session = Session(
+        day.desk,
+        session_date=day.session_date,
+        run_id=day.run_id,
+        settings_hash=settings_hash(day.desk.settings),
+    )
+    result = session.run(seen_steps(session.steps()))
+    words = (
+        f"{result.session_date}: {result.cause}; {result.minutes} minutes, {result.bars} bars, "
+        f"{result.signals} signals, {result.intents} intents, {result.approved} approved, "
+        f"{result.denied} denied"
+    )
+    return Traded(result=result, words=words)
+
+
+def settings_hash(settings: Settings) -> str:
+    """Give a fingerprint of the settings, secrets left out, to tell which ones a session ran by."""
+    text = settings.model_dump_json(exclude={"secrets", "store", "ledger_url"})
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
