@@ -86,7 +86,7 @@ def explain(
 
 def _print_intent(out: Console, story: "Story", *, bar: str) -> None:
     intent = story.intent
-    terms = "" if intent.limit_price is None else f" limit {price(intent.limit_price)}"
+    terms = "" if intent.limit_price is None else f" {price(intent.limit_price)}"
     stop = "" if intent.stop_price is None else f" stop {price(intent.stop_price)}"
     out.print(Text(intent.client_order_id, style="bold"))
     out.print(f"  bar     {intent.symbol} {clock_time(intent.bar_ts)} New York, {intent.session_date}: {bar}")

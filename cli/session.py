@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.tables import clock_time, console
+from tasks.configuration import load_settings
 
 if TYPE_CHECKING:
     from tasks.by_hand import Minute
@@ -24,6 +25,7 @@ def session(day: Day = None) -> None:
     """Trade one session to its close without Prefect; takes over where a crashed one stopped."""
     from tasks.by_hand import trade_session
 
+    load_settings()  # a mistake in desk.yaml is answered before anything is begun
     out = console()
     with _progress(out) as progress:
         bar = progress.add_task("starting: replay, broker, reconcile", total=None)
@@ -45,6 +47,7 @@ def close_day(day: Day = None) -> None:
     """Close a date's books without Prefect: reconcile, report, publish, export."""
     from tasks.by_hand import close_day
 
+    load_settings()
     out = console()
     with out.status("comparing with the broker"):
         words = close_day(_date(day))

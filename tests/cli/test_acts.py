@@ -1,0 +1,86 @@
+"""What a person does: kill, resume, accept a break."""
+
+import requests
+
+from cli.main import run
+from tests.cli.conftest import DAY, HTTP_TIMEOUT_S, Desk
+
+NOON = "2025-11-28T17:00:00Z"
+TEN_TO_CLOSE = "2025-11-28T17:50:00Z"
+
+
+def theirs(desk: Desk) -> dict[str, object]:
+    """Give the exchange's own books."""
+    return dict(requests.get(f"{desk.place.server.control_url}/books", timeout=HTTP_TIMEOUT_S).json())
+
+
+def test_kill_makes_the_account_flat_and_stays_latched(desk: Desk) -> None:
+    """Also what a person bought by hand is closed, the broker says so, and the latch holds."""
+    desk.place.sim("advance", to=NOON)
+    desk.place.sim("trade", symbol="AAPL", side="buy", qty="10")
+
+    killed = desk("kill", "--reason", "drill", "--by", "ann")
+
+    assert killed.code == 0, killed.err
+    assert "AAPL 10" in killed.out
+    assert "verified at the broker" in killed.out
+    assert (theirs(desk)["positions"], theirs(desk)["open_orders"]) == ({}, [])
+    found = desk("status", "--json").json["standing"]
+    assert (found["trading_state"], [latch["name"] for latch in found["latches"]]) == ("halted", ["kill"])
+
+
+def test_kill_latches_while_the_broker_is_away(desk: Desk) -> None:
+    """Without the broker the command fails, and the latch is in the ledger all the same."""
+    desk("kill")
+    desk("resume", "--by", "ann")
+    desk.place.server.stop()
+
+    desk.fails("kill", "--reason", "no answer", code=1)
+
+    assert desk("status", "--json").json["standing"]["trading_state"] == "halted"
+
+
+def test_resume_releases_by_name(desk: Desk) -> None:
+    """A person releases the latch and the desk is active; a second time there is nothing to release."""
+    desk("kill")
+
+    released = desk("resume", "--by", "ann", "--reason", "drill over")
+
+    assert (released.code, "kill" in released.out, "ACTIVE" in released.out) == (0, True, True)
+    assert "nothing to resume" in desk.fails("resume", "--by", "ann", code=2)
+    assert "is not set" in _latched_again(desk)
+
+
+def _latched_again(desk: Desk) -> str:
+    desk("kill")
+    return desk.fails("resume", "--by", "ann", "--latch", "daily_loss", code=2)
+
+
+def test_a_hand_made_break_is_named_accepted_and_closed(desk: Desk) -> None:
+    """A foreign trade fails close-day by name; accepted by a person, the same close completes."""
+    day = DAY.isoformat()
+    desk.place.sim("advance", to=TEN_TO_CLOSE)
+    assert desk("session", "--date", day).code == 0
+    desk.place.sim("trade", symbol="MSFT", side="buy", qty="7", price="400")
+
+    complaint = desk.fails("close-day", "--date", day, code=1)
+    listed = desk("breaks", "--json").json
+
+    assert "MSFT" in complaint
+    assert len(listed) >= 1
+    assert "MSFT" in desk("breaks").out
+    assert "open breaks" in desk.fails("resume", "--by", "ann", code=1)
+    assert "--by NAME" in desk.fails("breaks", "--accept", "all", code=2)
+    assert "no open break" in desk.fails(
+        "breaks", "--accept", "nonsense", "--by", "ann", "--reason", "typo", code=2
+    )
+    accepted = desk("breaks", "--accept", "all", "--by", "ann", "--reason", "bought by hand")
+    assert accepted.code == 0
+    assert desk("close-day", "--date", day).code == 0
+    assert "no open breaks" in desk("breaks").out
+    assert [(p["symbol"], p["qty"]) for p in desk("positions", "--json").json] == [("MSFT", "7")]
+
+
+def test_config_given_twice_is_the_last_one(desk: Desk) -> None:
+    """`--config` decides for the command, whatever DESK_CONFIG said before."""
+    assert run(["--config", str(desk.place.config), "breaks"]) == 0
