@@ -7,6 +7,8 @@ import requests
 
 from tests.cli.conftest import DAY, HTTP_TIMEOUT_S, Desk
 
+pytestmark = pytest.mark.xdist_group("traded day")  # one worker makes the day once
+
 
 def books(desk: Desk) -> dict[str, object]:
     """Give the exchange's own books."""
