@@ -314,8 +314,6 @@ class Floor:
         """Apply one print to one working order."""
         if not (seen.regular or order.extended_hours):
             return order
-        if before is not None and order.created_at >= before.ends_at:
-            before = None
         taken_at, taken = self._taken.get(order.symbol, (seen.at, ZERO))
         available = seen.liquidity - (taken if taken_at == seen.at else ZERO)
         found = match(order.terms(), seen, before=before, available=available)

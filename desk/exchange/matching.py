@@ -171,8 +171,8 @@ def match(terms: Terms, seen: Print, *, before: Print | None, available: Decimal
     Args:
         terms: the order.
         seen: the print.
-        before: the sound print the order has rested through just before this one in the same minute, or
-            None when the order arrives at this print.
+        before: the sound print just before this one in the same minute, or None when the order arrives
+            at this print.
         available: shares left of the print's liquidity.
     """
     is_stop = terms.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from desk.errors import NotFound, Rejected
+from desk.errors import NotFound, OutcomeUnknown, Rejected
 from desk.exchange.floor import Floor
 from desk.exchange.market import Market
 from desk.exchange.matching import Rules
@@ -101,7 +101,12 @@ class Venue:
             raise NotFound(refusal.message) from refusal
 
     def submit(self, intent: OrderIntent) -> BrokerOrder:
-        """Send one order."""
+        """Send one order; one that exists under the intent's client order id is given, not doubled.
+
+        Raises:
+            Rejected: the venue refused it.
+            OutcomeUnknown: another order has the id.
+        """
         request = OrderRequest(
             symbol=intent.symbol,
             side=str(intent.side),
@@ -115,7 +120,7 @@ class Venue:
         try:
             return broker_order(self.floor.submit(request))
         except Refusal as refusal:
-            raise _rejected(refusal) from refusal
+            return self._existing(intent, refusal)
 
     def cancel(self, broker_order_id: str) -> None:
         """Cancel an order."""
@@ -176,6 +181,19 @@ class Venue:
     def updates(self) -> "VenueUpdates":
         """Give a user stream of this venue."""
         return VenueUpdates(self.floor)
+
+    def _existing(self, intent: OrderIntent, refusal: Refusal) -> BrokerOrder:
+        """Give the order that has the intent's client order id already, as the live adapter does."""
+        try:
+            found = self.order_by_client_id(intent.client_order_id)
+        except NotFound:
+            raise _rejected(refusal) from refusal
+        if (found.symbol, found.side, found.qty) != (intent.symbol, intent.side, intent.qty):
+            raise OutcomeUnknown(
+                f"{intent.client_order_id}: the venue has {found.symbol} {found.side} {found.qty} under "
+                f"this id, we asked for {intent.symbol} {intent.side} {intent.qty}"
+            ) from refusal
+        return found
 
     def _position(self, symbol: str, qty: Decimal, entry: Decimal, cost: Decimal) -> BrokerPosition:
         """Give one position, valued."""

@@ -135,6 +135,21 @@ def test_extended_hours_prints_fill_only_orders_that_ask_for_them() -> None:
     assert floor.blotter.order(extended.order_id).status is Status.FILLED
 
 
+def test_a_resting_order_is_not_filled_after_the_bell() -> None:
+    """A sell at 109 good till canceled rests through a print of 110 at 16:03 and fills at the next open."""
+    floor = floor_of([*[flat(100.0)] * 390, *[flat(110.0)] * 5])
+    floor.advance(at(1))
+    floor.submit(ask_for())
+    taken = floor.submit(ask_for("sell", "10", "limit", limit="109", force="gtc"))
+
+    floor.advance(CLOSE + timedelta(minutes=5))
+    after_the_bell = floor.blotter.order(taken.order_id)
+    floor.advance(OPEN + timedelta(days=1))
+
+    assert (after_the_bell.status, after_the_bell.filled_qty) == (Status.NEW, D(0))
+    assert floor.blotter.order(taken.order_id).status is Status.FILLED
+
+
 def test_a_good_till_canceled_order_lives_on_and_fills_next_day() -> None:
     """A sell at 109 is untouched at 100 and fills at the next day's open, 110."""
     floor = floor_of()

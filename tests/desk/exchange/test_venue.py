@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from desk.errors import NotFound, Rejected
+from desk.errors import NotFound, OutcomeUnknown, Rejected
 from desk.exchange.market import FrameMarket
 from desk.exchange.venue import Venue
 from schemas.bars import RAW_SCHEMA
@@ -121,8 +121,8 @@ def test_refusals_become_the_desks_errors() -> None:
     place.sleep_until(at(20))
     place.submit(intent())
 
-    with pytest.raises(Rejected, match="client_order_id must be unique") as caught:
-        place.submit(intent())
+    with pytest.raises(Rejected, match="sub-penny increment") as caught:
+        place.submit(intent("mqd-2", limit="90.001"))
     with pytest.raises(NotFound):
         place.order("nobody")
     with pytest.raises(NotFound):
@@ -132,7 +132,21 @@ def test_refusals_become_the_desks_errors() -> None:
     with pytest.raises(Rejected, match='already in "filled" state'):
         place.cancel(place.orders_since(OPEN)[0].broker_order_id)
 
-    assert (caught.value.status, caught.value.code) == (422, "40010001")
+    assert (caught.value.status, caught.value.code) == (422, "42210000")
+
+
+def test_a_client_order_id_sent_twice_is_one_order() -> None:
+    """The same intent again gives the order that exists; another intent under its id is unknown."""
+    place = venue()
+    place.sleep_until(at(20))
+    first = place.submit(intent())
+
+    again = place.submit(intent())
+    with pytest.raises(OutcomeUnknown, match="has SPY buy 10 under this id, we asked for SPY sell 10"):
+        place.submit(intent(side=Side.SELL))
+
+    assert again.broker_order_id == first.broker_order_id
+    assert len(place.fills_since(OPEN)) == 1
 
 
 def test_cancel_all_says_how_many_and_leaves_none() -> None:
