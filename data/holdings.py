@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import duckdb
 
-from data.projection import Row
+from data.rows import Row
 from desk.positions import Position
 from schemas.orders import Side
 

@@ -22,7 +22,8 @@ from data import columns
 from data.columns import Schema
 from data.duckfile import to_frame, transaction
 from data.holdings import positions_since
-from data.projection import Row, Rows, fold, order_ids
+from data.projection import fold, order_ids
+from data.rows import Row, Rows
 from schemas import events as ev
 
 BATCH = 5_000  # events a transaction; about ten sessions of a small desk, a few hundred milliseconds

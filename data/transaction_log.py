@@ -41,6 +41,7 @@ class TransactionLog:
         self._path = path
         self._lines = lines
         self._failing = False
+        self._end: tuple[int, int] | None = None  # (size, last seq) as we left it
 
     def catch_up(self) -> None:
         """Append what the ledger has and the log has not; never raises."""
@@ -65,9 +66,16 @@ class TransactionLog:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return  # another process is at it; the next append catches up
-            last_seq = _cut_to_last_line(file)
-            file.write(b"".join(f"{line}\n".encode() for _, line in self._lines(last_seq)))
+            size = file.seek(0, os.SEEK_END)
+            # A file of the size we left it at is as we left it: others only append or write it anew.
+            last_seq = (
+                self._end[1] if self._end is not None and self._end[0] == size else _cut_to_last_line(file)
+            )
+            for seq, line in self._lines(last_seq):
+                file.write(f"{line}\n".encode())
+                last_seq = seq
             file.flush()
+            self._end = (file.tell(), last_seq)
 
 
 def export_ndjson(path: Path, lines: Iterator[tuple[int, str]]) -> int:

@@ -197,13 +197,18 @@ def test_news_by_news_equals_all_at_once(ledger: Ledger, tmp_path: Path, step: i
     assert _everything(pieces) == _everything(whole)
 
 
-def test_a_damaged_warehouse_is_made_whole_from_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
-    """Rows that were deleted come back with a publish from 0."""
+@pytest.mark.parametrize(
+    "damaged", [*((table,) for table in TABLES if table not in ("positions", "published")), TABLES]
+)
+def test_a_damaged_warehouse_is_made_whole_from_the_ledger(
+    ledger: Ledger, tmp_path: Path, damaged: tuple[str, ...]
+) -> None:
+    """Rows that were deleted, of one table or of all, come back with a publish from 0."""
     warehouse = _warehouse(tmp_path)
     warehouse.publish(ledger)
     before = _everything(warehouse)
     with duckdb.connect(str(warehouse.path)) as connection:
-        for table in ("decisions", "orders", "fills", "positions", "equity", "sessions", "breaks"):
+        for table in damaged:
             connection.execute(f"DELETE FROM {table}")
 
     warehouse.publish(ledger, 0)
