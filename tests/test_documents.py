@@ -1,0 +1,156 @@
+"""The documents say what the code does: commands, diagram, headings, links, tests they name."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from cli.main import app
+from desk.lifecycle import diagram
+from tests.house import CHECKOUT, ROOMS
+
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")])
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # the app has several, so it is a group
+PHASES = {"reconcile-account", "trade-session", "close-day", "kill-switch"}
+
+
+def text_of(page: str) -> str:
+    """Give a page of docs/."""
+    return (CHECKOUT / "docs" / page).read_text(encoding="utf-8")
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Give every `desk ...` command of a page's code, as words."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`(desk [^`]+)`", text)
+    return [
+        shlex.split(line, comments=True)
+        for line in [*lines, *inline]
+        if line.startswith("desk ") and not line.startswith("desk --")
+    ]
+
+
+def test_readme_lists_every_command_and_no_other() -> None:
+    """The table of commands is the command line's."""
+    listed = re.findall(r"^\| `desk ([a-z-]+)`", README, re.MULTILINE)
+
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_a_page_exists_with_its_options(page: Path) -> None:
+    """No page tells a reader to type something the command line refuses."""
+    for words in commands_in(page.read_text(encoding="utf-8")):
+        assert words[1] in COMMANDS, words
+        known = {
+            option for param in COMMANDS[words[1]].params for option in (*param.opts, *param.secondary_opts)
+        }
+        used = {word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}
+        assert used <= known, (page.name, words, used - known)
+
+
+def test_pages_with_commands_are_seen() -> None:
+    """The search above finds the commands, so that its silence means something."""
+    assert len(commands_in(README)) > 10
+    assert ["desk", "close-day", "--date", "2025-11-26"] in commands_in(README)
+    assert len(commands_in(text_of("runbook.md"))) > 15
+
+
+def test_every_command_has_help_worth_reading() -> None:
+    """Each command and each option says what it is for."""
+    bare = [name for name, command in COMMANDS.items() if not command.help]
+    silent = [
+        f"{name} {param.name}"
+        for name, command in COMMANDS.items()
+        for param in command.params
+        if not getattr(param, "help", None)
+    ]
+
+    assert (bare, silent) == ([], [])
+
+
+def test_the_order_machine_is_drawn_from_its_table() -> None:
+    """The drawing in docs/architecture.md is the one the table gives."""
+    assert f"```mermaid\n{diagram()}\n```" in text_of("architecture.md")
+
+
+def test_readme_lists_every_room() -> None:
+    """Each room stands in the table of rooms, and each exists."""
+    listed = re.findall(r"^\| `([a-z/]+)/` \|", README, re.MULTILINE)
+
+    assert {name.split("/")[0] for name in listed} == set(ROOMS)
+    assert all((CHECKOUT / name).is_dir() for name in listed)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Relative links and pages named in the text exist."""
+    text = page.read_text(encoding="utf-8")
+    linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    named = re.findall(r"\bdocs/[a-z_]+\.md", text)
+
+    assert [link for link in linked if not (page.parent / link).exists()] == []
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []
+
+
+def test_code_points_at_headings_that_exist() -> None:
+    """Where a message sends a person to a heading of the runbook, the heading is there."""
+    headings = set(re.findall(r"^## (.+)$", text_of("runbook.md"), re.MULTILINE))
+    asked = {
+        heading
+        for room in ROOMS
+        for path in (CHECKOUT / room).rglob("*.py")
+        for heading in re.findall(r"docs/runbook\.md, `([^`]+)`", path.read_text(encoding="utf-8"))
+    }
+
+    assert asked != set()
+    assert asked <= headings
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    """I1 to I15 and F1 to F13 each stand in the table, with a test of that name in the tree."""
+    rows = re.findall(r"^\| ([IF]\d+) \| .+ \| `(test_\w+)` \|$", text_of("architecture.md"), re.MULTILINE)
+    written = {
+        node.name
+        for path in (CHECKOUT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+    assert {number for number, _ in rows} == {f"I{n}" for n in range(1, 16)} | {f"F{n}" for n in range(1, 14)}
+    assert [name for _, name in rows if name not in written] == []
+
+
+def test_phases_of_the_readme_are_the_deployments() -> None:
+    """The picture of the day and the changelog name the flows as prefect.yaml does."""
+    deployed = set(
+        re.findall(r"^  - name: ([a-z-]+)$", (CHECKOUT / "prefect.yaml").read_text(), re.MULTILINE)
+    )
+    changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    assert deployed == PHASES
+    assert all(name in changelog for name in deployed)
+    assert all(name in README for name in deployed - {"kill-switch"})
+
+
+def test_the_changelog_keeps_its_sections() -> None:
+    """An operator finds Added, Changed, Fixed and Safety in the newest version."""
+    newest = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1]
+
+    assert re.findall(r"^### (\w+)$", newest, re.MULTILINE) == ["Added", "Changed", "Fixed", "Safety"]
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    """README's make commands are targets of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+
+    named = set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE))
+    named |= set(re.findall(r"`make ([a-z]+)`", README))
+
+    assert {"demo", "test", "bench"} <= named
+    assert named <= targets
