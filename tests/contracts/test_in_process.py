@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from desk.errors import Rejected
 from desk.exchange.venue import Venue
 from schemas.orders import Side
 from tests.contracts.broker import DAY, BrokerContract, UnderTest, flat_market
@@ -22,12 +21,3 @@ class TestInProcess(BrokerContract):
             venue.trade_by_hand(symbol=symbol, side=side, qty=qty)
 
         return UnderTest(broker=venue, market=venue, clock=venue, updates=venue.updates(), by_hand=by_hand)
-
-    @pytest.mark.xfail(
-        raises=Rejected,
-        strict=True,
-        reason="Venue.submit calls a duplicate client order id a plain rejection",
-    )
-    def test_the_same_client_id_twice_is_one_order(self, venue: UnderTest) -> None:
-        """Submitting again gives the order that exists, working or filled, and makes no second (I2)."""
-        super().test_the_same_client_id_twice_is_one_order(venue)
