@@ -19,9 +19,8 @@ from data.database import LEASES_TABLE, Database
 from data.holders import IsAlive, Process, instant
 from desk.errors import LeaseHeld, LeaseLost
 
-LEASE_TTL = timedelta(
-    seconds=30
-)  # renewed every few seconds; half a minute forgives a slow disk, not a dead host
+LEASE_TTL = timedelta(seconds=30)  # forgives a slow disk, not a dead host
+RENEW_EVERY = timedelta(seconds=5)  # a rehearsal settles thousands of times a minute; a sync each is its cost
 
 NO_TOKEN = 0  # below every token ever given
 
@@ -45,6 +44,7 @@ class Lease:
         self._wall_clock = wall_clock
         self._alive = alive
         self.token = NO_TOKEN
+        self._renewed_at: datetime | None = None  # by the wall clock, when the expiry was last written
 
     def acquire(self, holder: str) -> int:
         """Take the account and give the fencing token.
@@ -77,17 +77,27 @@ class Lease:
         self.token = token
         return token
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
         """Push the expiry out by the TTL; a lease that expired and nobody took is still ours.
+
+        Returns:
+            Whether it was written; within `RENEW_EVERY` of the last time it is only checked.
 
         Raises:
             LeaseLost: a newer token exists, or the lease was released.
             LedgerUnavailable: the database does not answer.
         """
-        expires_at = instant(self._wall_clock() + LEASE_TTL)
+        now = self._wall_clock()
+        if self._renewed_at is not None and self._renewed_at <= now < self._renewed_at + RENEW_EVERY:
+            with self._database.read() as connection:
+                self.check(connection)
+            return False
         with self._database.write() as connection:
             self.check(connection)
+            expires_at = instant(now + LEASE_TTL)
             connection.execute(_mine(sa.update(LEASES_TABLE), self._account).values(expires_at=expires_at))
+        self._renewed_at = now
+        return True
 
     def release(self) -> None:
         """Give the account back; nothing happens if it is not ours (any more)."""
@@ -102,7 +112,7 @@ class Lease:
             )
 
     def check(self, connection: Connection) -> None:
-        """Verify, inside a write transaction, that ours is still the newest token.
+        """Verify that ours is still the newest token; in a write transaction it stays so until its end.
 
         Raises:
             LeaseLost: it is not.

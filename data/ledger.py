@@ -189,14 +189,15 @@ class Ledger:
             return self._lease.acquire(holder)
 
     def renew(self) -> None:
-        """Keep the lease and this process's claims.
+        """Keep the lease and this process's claims; written at most every `RENEW_EVERY`, checked each time.
 
         Raises:
             LeaseLost: another holder has the account.
             LedgerUnavailable: the database does not answer.
         """
         with self._lock:
-            self._lease.renew()
+            if not self._lease.renew():
+                return
             self._claims.touch()
 
     def release(self) -> None:
