@@ -3,13 +3,18 @@
 import ast
 import re
 import shlex
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from cli.main import app
+from desk.exchange.generated import generate
+from desk.hours import session_hours
 from desk.lifecycle import diagram
+from strategies import registry
 from tests.house import CHECKOUT, ROOMS
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -124,6 +129,46 @@ def test_every_promise_names_a_test_that_exists() -> None:
 
     assert {number for number, _ in rows} == {f"I{n}" for n in range(1, 16)} | {f"F{n}" for n in range(1, 14)}
     assert [name for _, name in rows if name not in written] == []
+
+
+def test_every_strategy_and_parameter_is_in_the_guide() -> None:
+    """docs/strategies.md has each registered strategy with its parameters, defaults and meanings."""
+    listed = re.findall(
+        r"^### (\w+)$|^\| `(\w+)` \| `(.+?)` \| (.+) \|$", text_of("strategies.md"), re.MULTILINE
+    )
+    written: dict[str, list[tuple[str, ...]]] = {}
+    for heading, *row in listed:
+        if heading:
+            current = written.setdefault(heading, [])
+        else:
+            current.append(tuple(row))
+
+    assert written == {
+        name: [
+            (
+                key,
+                str(field.default).lower() if isinstance(field.default, bool) else str(field.default),
+                field.description,
+            )
+            for key, field in registry.params_of(name).model_fields.items()
+        ]
+        for name in registry.names()
+    }
+
+
+def test_the_guides_example_is_a_strategy_without_look_ahead() -> None:
+    """The strategy printed in the guide runs, and its signals on a prefix equal those on the whole."""
+    example = re.search(r"```python\n(.*?)```", text_of("strategies.md"), re.DOTALL)
+    assert example is not None
+    names: dict[str, Any] = {}
+    exec(example.group(1).replace("@register\n", ""), names)
+    strategy = names["Breakout"](["AAPL"], {"bars": 3})
+    frame = generate(1, "AAPL", session_hours(date(2025, 11, 28)))  # type: ignore[arg-type]  # it is a session
+
+    whole, prefix = strategy.signals(frame), strategy.signals(frame.head(50))
+
+    assert prefix.height > 0
+    assert whole.head(prefix.height).equals(prefix)
 
 
 def test_phases_of_the_readme_are_the_deployments() -> None:

@@ -1,8 +1,15 @@
 """What a person does: kill, resume, accept a break."""
 
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import requests
 
 from cli.main import run
+from schemas.events import AccountOpened, SessionEnded
+from tasks.configuration import load_settings
+from tasks.resources import open_ledger
 from tests.cli.conftest import DAY, HTTP_TIMEOUT_S, Desk
 
 NOON = "2025-11-28T17:00:00Z"
@@ -84,3 +91,20 @@ def test_a_hand_made_break_is_named_accepted_and_closed(desk: Desk) -> None:
 def test_config_given_twice_is_the_last_one(desk: Desk) -> None:
     """`--config` decides for the command, whatever DESK_CONFIG said before."""
     assert run(["--config", str(desk.place.config), "breaks"]) == 0
+
+
+def test_a_ledger_that_does_not_replay_is_refused_by_verify(desk: Desk) -> None:
+    """A session end whose hash the replay does not reach fails `replay --verify`, naming the session."""
+    settings = load_settings(desk.place.config)
+    now = datetime(2025, 11, 28, 18, 0, tzinfo=UTC)
+    wrong = SessionEnded(
+        at=now, session_date=DAY, run_id="run one", cause="session closed", state_seq=1, state_hash="0" * 64
+    )
+    with closing(open_ledger(settings)) as ledger:
+        ledger.acquire("test")
+        ledger.append([AccountOpened(at=now, cash=Decimal(1000)), wrong])
+        ledger.release()
+
+    assert desk("replay").code == 0
+    assert "run one" in desk.fails("replay", "--verify", code=1)
+    assert desk("doctor", "--json").code == 1
