@@ -25,7 +25,7 @@ import polars as pl
 from desk.cycle import Cycle, TradeOutcome
 from desk.desk import Desk
 from desk.dispatcher import cancel
-from desk.errors import BrokerUnavailable, DataError, DeskError, LedgerError
+from desk.errors import BrokerUnavailable, DataError, DeskError, KillIncomplete, LedgerError
 from desk.flattener import flatten
 from desk.hours import minutes
 from desk.kill import kill
@@ -169,9 +169,14 @@ class Session:
                 )
 
     def _kill(self) -> None:
-        if not self._killed:
-            self._killed = True
+        """Execute the kill switch once; while the broker is not flat or does not answer, at every settle."""
+        if self._killed:
+            return
+        try:
             kill(self.desk, cause=self.desk.portfolio.latches[LatchName.KILL].cause, by="session")
+            self._killed = True
+        except (KillIncomplete, BrokerUnavailable) as error:
+            log.error("kill switch is not done", extra={"cause": str(error)})
 
     def _expire_entries(self, now: datetime) -> None:
         oldest = now - timedelta(minutes=self.desk.settings.session.entry_ttl_minutes)
@@ -266,7 +271,10 @@ class Session:
         while desk.portfolio.working_orders() and desk.now() < deadline:
             desk.clock.sleep_until(desk.now() + timedelta(seconds=5))
             settle(desk)
-        end_never_arrived(desk, closed_at=hours.closes_at)
+        try:
+            end_never_arrived(desk, closed_at=hours.closes_at)
+        except BrokerUnavailable as error:
+            log.warning("unanswered orders are left to close-day", extra={"cause": str(error)})
         desk.journal.catch_up()
         cause = "halted" if desk.portfolio.trading_state is TradingState.HALTED else "session closed"
         desk.journal.record(

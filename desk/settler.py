@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from desk.desk import Desk
 from desk.dispatcher import submit
-from desk.errors import BrokerUnavailable, NotFound
+from desk.errors import BrokerUnavailable, IllegalTransition, NotFound
 from desk.hours import new_york, next_session, session_date_at
 from desk.portfolio import Order
 from desk.tracker import fill_event, status_events, update_fill
@@ -57,8 +57,20 @@ def fold_update(desk: Desk, update: TradeUpdate) -> None:
     fill = update_fill(update)
     if fill is not None:
         _book(desk, fill, FillSource.STREAM)
-    for event in status_events(desk.portfolio, update.order, now=desk.now()):
-        desk.journal.record(event)
+    _follow(desk, update.order)
+
+
+def _follow(desk: Desk, stated: BrokerOrder) -> None:
+    """Record what a statement says of our order's state.
+
+    A word that cannot follow the state changes nothing and is an error in the log: one strange message
+    must not end the session, and what is really different shows as a break.
+    """
+    for event in status_events(desk.portfolio, stated, now=desk.now()):
+        try:
+            desk.journal.record(event)
+        except IllegalTransition as error:
+            log.error("broker's word cannot be", extra={"status": stated.status, "cause": str(error)})
 
 
 def fold_statements(desk: Desk, fills: tuple[BrokerFill, ...], orders: tuple[BrokerOrder, ...]) -> None:
@@ -66,8 +78,7 @@ def fold_statements(desk: Desk, fills: tuple[BrokerFill, ...], orders: tuple[Bro
     for fill in fills:
         _book(desk, fill, FillSource.REST)
     for stated in orders:
-        for event in status_events(desk.portfolio, stated, now=desk.now()):
-            desk.journal.record(event)
+        _follow(desk, stated)
 
 
 def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
@@ -113,8 +124,7 @@ def _probe(desk: Desk, order: Order) -> None:
             log.warning("unanswered exit sent again", extra={"client_order_id": client_order_id})
             submit(desk, order.intent)
         return
-    for event in status_events(desk.portfolio, stated, now=desk.now()):
-        desk.journal.record(event)
+    _follow(desk, stated)
 
 
 def lose_pending(desk: Desk) -> None:

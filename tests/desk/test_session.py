@@ -295,6 +295,24 @@ def below(intent: OrderIntent) -> OrderIntent:
     )
 
 
+def test_a_word_that_cannot_be_does_not_end_the_session() -> None:
+    """A rejection of a partly filled order is no row of the table: it changes nothing, the day goes on."""
+    place, ledger = short_venue(), r.new_ledger()
+
+    class SaysRejected(Liar):
+        def orders_since(self, after: datetime) -> tuple[BrokerOrder, ...]:
+            return tuple(
+                order.model_copy(update={"status": "rejected"}) if 0 < order.filled_qty < order.qty else order
+                for order in self.place.orders_since(after)
+            )
+
+    desk = r.desk_on(place, ledger, wrap=lambda venue: SaysRejected(venue, lambda at, i: at.submit(i)))
+    run_short(desk)
+
+    assert kinds(ledger, ev.SessionEnded)
+    assert r.audited(place, desk) == []
+
+
 def test_a_full_disk_means_no_order() -> None:
     """When the ledger cannot be written nothing reaches the venue after it (I1)."""
     place = short_venue()
