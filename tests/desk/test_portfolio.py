@@ -59,7 +59,7 @@ def test_i3_realized_plus_unrealized_is_cash_flow_plus_value(parts) -> None:
     mark = Decimal("101.37")
     position = portfolio.positions[("sma_crossover", "AAPL")]
     gained = position.realized_pnl + position.unrealized_pnl(mark)
-    assert abs(gained - (portfolio.cash + position.qty * mark)) < Decimal("1e-15")
+    assert abs(gained - (portfolio.cash + position.qty * mark)) < Decimal("1e-12")
 
 
 @given(executions)
