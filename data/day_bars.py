@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.duckfile import opened
+from data.duckfile import opened, to_frame
 from desk.errors import WarehouseBusy
 from desk.hours import from_new_york
 from schemas.bars import RAW_SCHEMA
@@ -84,7 +84,7 @@ def _read(path: Path, window: dict[str, datetime]) -> DayBars:
     """Read the window once; raises what `opened` raises."""
     minute = {**window, "timeframe": QUERY_TIMEFRAME}
     with opened(path, read_only=True) as connection:
-        bars = pl.DataFrame(connection.sql(_BARS, params=minute))
+        bars = to_frame(connection.sql(_BARS, params=minute))
         revisions = connection.execute(_REVISIONS, minute).fetchall()
         quarantined = connection.execute(_QUARANTINED, window).fetchall()
     return DayBars(
