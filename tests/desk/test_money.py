@@ -42,7 +42,7 @@ def test_limit_price_cases(price: float, side: Side, expected: str) -> None:
 
 
 @given(price=prices, side=st.sampled_from(Side))
-def test_limit_price_is_legal_and_never_worse_than_asked(price: float, side: Side) -> None:
+def test_i15_limit_price_is_legal_and_never_worse_than_asked(price: float, side: Side) -> None:
     """I15: a rounded limit is legal, never worse than asked, and within one tick of it."""
     exact = Decimal(repr(price))
 
@@ -72,7 +72,7 @@ def test_nearest_tick_is_within_half_a_tick(price: float) -> None:
 
 
 @given(shares=quantities, fractional=st.booleans())
-def test_qty_down_never_gives_more_and_loses_less_than_a_lot(shares: float, fractional: bool) -> None:
+def test_i15_qty_down_never_gives_more_and_loses_less_than_a_lot(shares: float, fractional: bool) -> None:
     """I15: a quantity is floored, by less than one lot."""
     lot = money.FRACTIONAL_LOT if fractional else money.WHOLE_LOT
     exact = Decimal(repr(shares))

@@ -134,7 +134,7 @@ class DyingLedger(MemoryLedger):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-disk", "after-disk"])
 @pytest.mark.parametrize("at", [1, 2, 3, 7, 12, 20, 33, 47])
-def test_i2_f10_killed_at_a_durable_write_the_next_process_doubles_and_forgets_nothing(
+def test_i2_f1_f10_killed_at_a_durable_write_the_next_process_doubles_and_forgets_nothing(
     at: int, after: bool
 ) -> None:
     """Whatever write the process dies at, the restarted day ends with equal books (I2, I9, F1, F10)."""

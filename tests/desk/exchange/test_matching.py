@@ -150,7 +150,7 @@ def test_quote_stands_half_a_spread_each_way(price: str, bps: str, bid: str, ask
         ),
     ],
 )
-def test_one_print_meets_one_order(
+def test_f12_one_print_meets_one_order(
     order: Terms, price: str, before: str | None, expected: Match | None
 ) -> None:
     """Each order type fills, rests or triggers as the rules say."""
@@ -172,7 +172,7 @@ def test_a_resting_limit_gapped_over_at_a_minutes_first_print_fills_at_the_far_s
     ("qty", "available", "filled"),
     [("100", "30.7", "30"), ("100", "0.9", None), ("1.5", "0.9", "0.9"), ("0.25", "1000", "0.25")],
 )
-def test_fills_are_bounded_by_what_the_print_gives(qty: str, available: str, filled: str | None) -> None:
+def test_f12_fills_are_bounded_by_what_the_print_gives(qty: str, available: str, filled: str | None) -> None:
     """Whole-share orders take whole shares; fractional ones take what there is."""
     found = match(terms(qty=qty), seen("100.00"), before=None, available=D(available))
 
