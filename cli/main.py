@@ -5,6 +5,7 @@ A mistake ends as one line on stderr and exit code 2, a failure as one line and 
 it. Every command's work is imported when it runs, so that `desk --help` answers at once.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -100,7 +101,9 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process."""
     sys.excepthook = tell_defect
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.collect()  # else an error's frames may outlive DuckDB, which then reports leaks on stderr
+    sys.exit(code)
 
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -142,6 +142,47 @@ def test_a_full_disk_is_one_line(place: Place) -> None:
     assert "No space left" in only_line(done)
 
 
+FULL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (160_000, 160_000))
+from cli.main import main
+main()
+"""
+
+
+def test_a_disk_that_fills_up_in_mid_session_loses_nothing(desk: Desk) -> None:
+    """No file may grow any more: the session stops in one line; with room again the day ends as it should."""
+    day = DAY.isoformat()
+    desk.place.sim("advance", to="2025-11-28T17:10:00Z")
+
+    stopped = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            FULL_DISK,
+            "--config",
+            str(desk.place.config),
+            "session",
+            "--date",
+            day,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert stopped.returncode == 1
+    assert "Traceback" not in stopped.stderr
+    assert "ledger.sqlite" in stopped.stderr.strip().splitlines()[-1], stopped.stderr
+    assert desk("session", "--date", day).code == 0
+    assert desk("close-day", "--date", day).code == 0
+    assert desk("replay", "--verify").code == 0
+
+
 def test_a_store_that_cannot_be_made_is_one_line(desk: Desk) -> None:
     """A store below a file is refused with its path."""
     (desk.place.folder / "store").write_text("not a folder", encoding="utf-8")
