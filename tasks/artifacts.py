@@ -29,19 +29,21 @@ def show_summary(day: Day, written: Written) -> None:
     """Show the day in words and numbers, and link the report."""
     markdown = summary(written)
     _offer(
+        day,
         lambda: create_markdown_artifact(
             markdown, key="day-summary", description=f"{day.phase} {day.session_date}"
-        )
+        ),
     )
     path = written.path
     if path is not None:
         _offer(
+            day,
             lambda: create_link_artifact(
                 path.as_uri(),
                 link_text=path.name,
                 key="day-report",
                 description=f"Report of {day.session_date}",
-            )
+            ),
         )
 
 
@@ -50,20 +52,23 @@ def show_trading(day: Day, written: Written) -> None:
     report = written.report
     orders = [order_row(order) for order in report.orders[:ROWS_MAX]]
     denials = [denial_row(line) for line in report.denials[:ROWS_MAX]]
-    _table(orders, key="orders", words=f"{len(report.orders)} orders of {report.session_date}")
-    _table(denials, key="denials", words=f"{report.headline.denials} denials of {report.session_date}")
+    _table(day, orders, key="orders", words=f"{len(report.orders)} orders of {report.session_date}")
+    _table(day, denials, key="denials", words=f"{report.headline.denials} denials of {report.session_date}")
 
 
 def show_breaks(day: Day) -> None:
     """Show how our books and the broker's differ, or that they do not."""
     breaks = tuple(day.desk.portfolio.breaks.values())
     _offer(
+        day,
         lambda: create_markdown_artifact(
             breaks_text(breaks, at=day.desk.now()), key="breaks", description=f"{day.phase}: open breaks"
-        )
+        ),
     )
     if breaks:
-        _table([break_row(item) for item in breaks], key="break-table", words=f"{len(breaks)} open breaks")
+        _table(
+            day, [break_row(item) for item in breaks], key="break-table", words=f"{len(breaks)} open breaks"
+        )
 
 
 def summary(written: Written) -> str:
@@ -184,16 +189,20 @@ def break_row(item: Break) -> dict[str, Any]:
     }
 
 
-def _table(rows: Sequence[Mapping[str, Any]], *, key: str, words: str) -> None:
+def _table(day: Day, rows: Sequence[Mapping[str, Any]], *, key: str, words: str) -> None:
     table = [dict(row) for row in rows]
-    _offer(lambda: create_table_artifact(table, key=key, description=words))
+    _offer(day, lambda: create_table_artifact(table, key=key, description=words))
 
 
-def _offer(create: Callable[[], Any]) -> None:
+def _offer(day: Day, create: Callable[[], Any]) -> None:
+    """Offer Prefect an artifact; once it refused one, the phase does not wait for it again."""
+    if day.is_unseen:
+        return
     try:
         create()
     except (PrefectException, httpx.HTTPError) as error:
-        log.warning("Prefect did not take an artifact", extra={"cause": repr(error)})
+        day.is_unseen = True
+        log.warning("Prefect takes no artifacts", extra={"cause": repr(error)})
 
 
 def _usd(amount: Decimal | None) -> str:

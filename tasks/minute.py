@@ -5,9 +5,11 @@ Theory of operation. A task run is named by the step and the bar's minute on New
 lost answer is a matter for the ledger, not for a second try. Nothing is cached, persisted or hashed,
 so frames pass through as they are and a rerun of the flow does the work again.
 
-Prefect shows; it does not decide (I11). Should Prefect itself fail around a step, the step is done
-plainly if it had not begun, its result is used if it had ended, and what it raised is raised if it
-failed. It is never done twice.
+Prefect shows; it does not decide (I11). Should Prefect itself fail around a step, in whatever way, the
+step is done plainly if it had not begun, its result is used if it had ended, and what it raised is
+raised if it failed. It is never done twice. These tasks carry no tags: a tag makes Prefect 3.8.8 ask
+its server for a concurrency slot before each run, and with the server dead that takes 70 s a task
+and then raises (tests/flows/test_day.py kills the server to see that none of it comes back).
 """
 
 import logging
@@ -15,11 +17,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, TypeVar
 
-import httpx
 import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import PrefectException
+from prefect.exceptions import Pause
 
 from desk.cycle import TradeOutcome
 from desk.errors import BrokerUnavailable
@@ -28,7 +29,6 @@ from desk.session import Steps
 
 INGEST_RETRIES = 2  # besides the adapter's own: a third try after 3 s is still within the minute
 INGEST_RETRY_DELAY_S = 1.0
-_ORCHESTRATION_ERRORS = (PrefectException, httpx.HTTPError, ConnectionError, TimeoutError)
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -61,7 +61,6 @@ def is_worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
     name="ingest",
     task_run_name="ingest {at}",
     description="Take in a minute's bars, through the contract.",
-    tags=["minute"],
     retries=INGEST_RETRIES,
     retry_delay_seconds=INGEST_RETRY_DELAY_S,
     retry_condition_fn=is_worth_retrying,
@@ -81,7 +80,6 @@ def ingest(at: str, step: Step[[datetime], pl.DataFrame], minute: datetime) -> p
     name="evaluate",
     task_run_name="evaluate {at}",
     description="Ask the strategies what they want to hold.",
-    tags=["minute"],
     retries=0,
     cache_policy=NO_CACHE,
     persist_result=False,
@@ -97,7 +95,6 @@ def evaluate(
     name="trade",
     task_run_name="trade {at}",
     description="Size, judge, write ahead and send. Never retried.",
-    tags=["minute", "orders"],
     retries=0,
     cache_policy=NO_CACHE,
     persist_result=False,
@@ -140,7 +137,7 @@ def shielded(seen: Callable[[], R], plain: Callable[[], R], step: Step[..., R]) 
     """Run a step as a task; when Prefect fails around it, go on with what is known of the step."""
     try:
         return seen()
-    except _ORCHESTRATION_ERRORS as error:
+    except (Exception, Pause) as error:  # Pause: a person suspended the run; exits must go on (I11)
         if step.began and not step.results:
             raise  # the step itself failed
         log.warning("Prefect failed around a step", extra={"cause": repr(error), "began": step.began})

@@ -55,6 +55,7 @@ class Day:
         self.phase = phase
         self.run_id = run_id
         self.is_due = False
+        self.is_unseen = False  # Prefect refused to be shown something: it is away
         self.ending: State[Any] = Failed(message=f"{phase} did not begin")
         self._account: Account | None = None
         self._desk: Desk | None = None

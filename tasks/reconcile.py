@@ -26,7 +26,7 @@ class Reconciled:
     words: str
 
 
-@task(name="reconcile", tags=["books"], retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(name="reconcile", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def reconcile(day: Day) -> Reconciled:
     """Replay, read the broker, repair in the books what evidence explains; sends no order.
 
@@ -45,7 +45,7 @@ def reconcile(day: Day) -> Reconciled:
     return Reconciled(breaks=found.breaks, words=words)
 
 
-@task(name="close books", tags=["books"], retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(name="close books", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def close_books(day: Day) -> State[Any]:
     """End what is pending and prove that our books equal the broker's.
 

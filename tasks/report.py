@@ -27,7 +27,7 @@ class Written:
     path: Path | None
 
 
-@task(name="write report", tags=["report"], retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(name="write report", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def write_report(day: Day) -> Written:
     """Write the date's HTML page; without the warehouse, give the report the ledger alone makes."""
     settings = day.desk.settings
@@ -52,7 +52,7 @@ def write_report(day: Day) -> Written:
     return Written(report=built.report, path=built.path)
 
 
-@task(name="export ledger", tags=["report"], retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(name="export ledger", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def export_ledger(day: Day) -> Path:
     """Write the whole ledger as NDJSON beside the reports; a later export replaces it.
 

@@ -27,7 +27,7 @@ class RowCounts:
     signals: int
 
 
-@task(name="publish", tags=["warehouse"], retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(name="publish", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def publish(day: Day) -> State[Any]:
     """Bring the spool and the ledger's news into the warehouse; while it is held, they wait.
 

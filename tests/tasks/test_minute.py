@@ -38,7 +38,11 @@ def fail_after(step: Step[[], str]) -> str:
     raise PrefectException("no server any more")
 
 
-@pytest.mark.parametrize("seen", [fail_before, fail_after, lambda step: step()])
+def fail_oddly(step: Step[[], str]) -> str:
+    raise RuntimeError("Unable to acquire concurrency slots")
+
+
+@pytest.mark.parametrize("seen", [fail_before, fail_after, fail_oddly, lambda step: step()])
 def test_a_step_is_done_once(seen: Callable[[Step[[], str]], str]) -> None:
     """Whether Prefect fails before the step, after it or not at all, the step is done once."""
     body = Body()
@@ -82,3 +86,8 @@ def test_nothing_is_kept_or_hashed() -> None:
     """No step is cached or persisted: two equal calls are two calls, and frames are not serialized."""
     assert [step.persist_result for step in (ingest, evaluate, trade)] == [False] * 3
     assert [type(step.cache_policy).__name__ for step in (ingest, evaluate, trade)] == ["_None"] * 3
+
+
+def test_no_step_asks_the_server() -> None:
+    """A tagged task asks Prefect's server for a slot before each run: no step has a tag."""
+    assert [step.tags for step in (ingest, evaluate, trade)] == [set()] * 3
