@@ -81,7 +81,7 @@ class Session:
         self.settings_hash = settings_hash
         self.cycle = Cycle(desk, session_date=session_date)
         self._flattening: str | None = None  # the reason, once positions must go
-        self._killed = False
+        self._killed_at: datetime | None = None  # of the latch that was executed
         self._counts = {"minutes": 0, "bars": 0, "signals": 0, "intents": 0, "approved": 0, "denied": 0}
 
     def steps(self) -> Steps:
@@ -169,12 +169,13 @@ class Session:
                 )
 
     def _kill(self) -> None:
-        """Execute the kill switch once; while the broker is not flat or does not answer, at every settle."""
-        if self._killed:
+        """Execute each kill latch once; while the broker is not flat or does not answer, at every settle."""
+        latch = self.desk.portfolio.latches[LatchName.KILL]
+        if self._killed_at == latch.set_at:
             return
         try:
-            kill(self.desk, cause=self.desk.portfolio.latches[LatchName.KILL].cause, by="session")
-            self._killed = True
+            kill(self.desk, cause=latch.cause, by="session")
+            self._killed_at = latch.set_at
         except (KillIncomplete, BrokerUnavailable) as error:
             log.error("kill switch is not done", extra={"cause": str(error)})
 

@@ -430,6 +430,33 @@ def test_i14_f11_a_kill_in_mid_session_leaves_the_broker_flat_and_verified() -> 
     assert r.audited(place, desk) == []
 
 
+def test_i14_a_second_kill_in_one_session_flattens_again() -> None:
+    """Killed, released and killed again, the same process executes both (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    session = r.session_of(desk, SHORT_DAY)
+    steps = session.steps()
+    kills = 0
+
+    def trade(minute: datetime, signals):
+        nonlocal kills
+        outcome = steps.trade(minute, signals)
+        if LatchName.KILL in desk.portfolio.latches and kills == 1:
+            released = ev.LatchReleased(at=desk.now(), name=LatchName.KILL, by="me", cause="go on")
+            active = ev.TradingStateChanged(at=desk.now(), state=TradingState.ACTIVE, cause="go on", by="me")
+            ledger.append([released, active])
+        elif desk.portfolio.holdings() and kills < 2:
+            kills += 1
+            ledger.append(latch_events(desk, cause=f"kill {kills}", by="me"))
+        return outcome
+
+    session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+
+    assert kills == 2
+    assert len(kinds(ledger, ev.KillVerified)) == 2
+    assert place.positions() == ()
+
+
 def test_kill_adopts_what_a_person_holds_and_closes_it() -> None:
     """Flat as the broker says includes positions that were made by hand."""
     place, ledger = short_venue(), r.new_ledger()
