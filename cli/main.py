@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from cli.defects import tell
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.exchange import exchange
@@ -100,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.excepthook = tell_defect
+    sys.excepthook = tell  # not tell_defect itself: see cli/defects.py
     code = run(sys.argv[1:])
     gc.collect()  # else an error's frames may outlive DuckDB, which then reports leaks on stderr
     sys.exit(code)

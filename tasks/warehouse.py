@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from data.duckfile import query_readonly
+from data.duckfile import opened
 from schemas.account import SessionHours
 from schemas.settings import Settings
 from tasks.occasion import Day
@@ -45,18 +45,18 @@ def count_rows(settings: Settings, hours: SessionHours) -> RowCounts:
     """Count a session's rows.
 
     Raises:
-        WarehouseBusy: another process held the file all the time.
+        WarehouseBusy: another process holds the file.
         WarehouseUnavailable: there is no warehouse, or it is damaged.
     """
     start, end = hours.opens_at.isoformat(), hours.closes_at.isoformat()
     within = f"BETWEEN TIMESTAMPTZ '{start}' AND TIMESTAMPTZ '{end}' - INTERVAL 1 MICROSECOND"
-    account = settings.account.name
-    counted = query_readonly(
-        warehouse_path(settings),
-        "SELECT"
-        f" (SELECT count(*) FROM bars WHERE ts {within}) AS bars,"
-        f" (SELECT count(*) FROM quarantine WHERE coalesce(ts, known_at) {within}) AS quarantined,"
-        f" (SELECT count(*) FROM signals WHERE account = '{account}' AND ts {within}) AS signals",
-    )
-    bars, quarantined, signals = counted.row(0)
+    with opened(warehouse_path(settings), read_only=True) as connection:
+        row = connection.execute(
+            "SELECT"
+            f" (SELECT count(*) FROM bars WHERE ts {within}),"
+            f" (SELECT count(*) FROM quarantine WHERE coalesce(ts, known_at) {within}),"
+            f" (SELECT count(*) FROM signals WHERE account = ? AND ts {within})",
+            [settings.account.name],
+        ).fetchone()
+    bars, quarantined, signals = row if row is not None else (0, 0, 0)
     return RowCounts(bars=bars, quarantined=quarantined, signals=signals)
