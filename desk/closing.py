@@ -34,6 +34,7 @@ class DayResult:
     realized_pnl: Decimal  # before fees
     fees: Decimal
     already_closed: bool
+    booked: int  # events this run recorded to bring the books level
 
 
 def close_day(desk: Desk, session_date: date) -> DayResult:
@@ -52,6 +53,7 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
             f"the session of {session_date} closes at {hours.closes_at:%H:%M} UTC; it is still open"
         )
     desk.journal.catch_up()
+    before = desk.journal.recorded
     lose_pending(desk)
     settle(desk)
     _end_working_orders(desk)
@@ -60,7 +62,7 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     if breaks:
         named = "; ".join(f"{item.break_id} ({item.detail})" for item in breaks)
         raise OpenBreaks(f"{session_date}: {len(breaks)} open breaks: {named}", [b.break_id for b in breaks])
-    return _closed(desk, session_date)
+    return _closed(desk, session_date, booked=desk.journal.recorded - before)
 
 
 def _end_working_orders(desk: Desk) -> None:
@@ -76,7 +78,7 @@ def _end_working_orders(desk: Desk) -> None:
         settle(desk)
 
 
-def _closed(desk: Desk, session_date: date) -> DayResult:
+def _closed(desk: Desk, session_date: date, *, booked: int) -> DayResult:
     already = session_date in desk.portfolio.closed_days
     books = desk.journal.at_end_of(session_date)
     marked = books.minute is not None and books.minute.session_date == session_date
@@ -88,6 +90,7 @@ def _closed(desk: Desk, session_date: date) -> DayResult:
         realized_pnl=books.realized_pnl(),
         fees=books.fees(),
         already_closed=already,
+        booked=booked,
     )
     if not already:
         desk.journal.record(

@@ -20,6 +20,7 @@ class Journal:
         self._ledger = ledger
         self.portfolio = Portfolio()
         self.seq = 0
+        self.recorded = 0  # events this process appended
         self.catch_up()
 
     def catch_up(self) -> int:
@@ -46,6 +47,7 @@ class Journal:
         for event in events:
             self.portfolio.check(event)
         last_seq = self._ledger.append(events)
+        self.recorded += len(events)
         if last_seq == self.seq + len(events):
             for event in events:
                 self.portfolio.apply(event)

@@ -56,7 +56,10 @@ def close_books(day: Day) -> State[Any]:
     except DeskError as error:
         log.error("books are not closed", extra={"cause": str(error)})
         return Failed(message=str(error))
-    again = "looked at again, nothing changed" if result.already_closed else "closed"
+    again = "closed"
+    if result.already_closed:
+        news = "nothing changed" if result.booked == 0 else f"{result.booked} events booked"
+        again = f"looked at again, {news}"
     words = (
         f"{result.session_date} {again}: books equal the broker's; equity {result.equity:,.2f} USD, "
         f"realized {result.realized_pnl:+,.2f}, fees {result.fees:,.2f}"

@@ -354,13 +354,14 @@ def test_t2_a_trade_by_hand_breaks_the_close_until_a_person_accepts_it() -> None
         close_day(desk, SHORT_DAY)
     (break_id,) = failed.value.break_ids
     ledger.append([ev.BreakResolved(at=CLOSE, break_id=break_id, how="accepted", by="me", cause="it was me")])
-    close_day(desk, SHORT_DAY)
+    booked = close_day(desk, SHORT_DAY)
     rows = len(ledger.rows)
     again = close_day(desk, SHORT_DAY)
 
     assert desk.portfolio.position("AAPL") == 7
     assert r.audited(place, desk) == []
-    assert again.already_closed
+    assert booked.booked == 1
+    assert (again.already_closed, again.booked) == (True, 0)
     assert len(ledger.rows) == rows
     assert len(kinds(ledger, ev.DayClosed)) == 1
 
