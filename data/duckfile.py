@@ -8,7 +8,7 @@ that finds a reader waits for its next turn and says who it is.
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -57,6 +57,28 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
 
 
 @contextmanager
+def reading(
+    path: Path, *, attempts: int = READ_ATTEMPTS, pause_s: float = READ_PAUSE_S
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file to read, between two writes of a session if need be.
+
+    Raises:
+        WarehouseBusy: somebody held the file during every attempt.
+        WarehouseUnavailable: the file is missing or corrupt.
+    """
+    with ExitStack() as stack:
+        for attempt in range(1, attempts + 1):
+            try:
+                connection = stack.enter_context(opened(path, read_only=True))
+                break
+            except WarehouseBusy:
+                if attempt == attempts:
+                    raise
+                time.sleep(pause_s)
+        yield connection
+
+
+@contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Make what is done inside all or nothing."""
     connection.begin()
@@ -80,15 +102,8 @@ def query_readonly(
         WarehouseBusy: somebody held the file during every attempt.
         WarehouseUnavailable: the file is missing or corrupt.
     """
-    for attempt in range(1, attempts + 1):
-        try:
-            with opened(path, read_only=True) as connection:
-                return _frame(connection, sql)
-        except WarehouseBusy:
-            if attempt == attempts:
-                raise
-            time.sleep(pause_s)
-    raise WarehouseBusy(f"warehouse {path}: no attempt was made")
+    with reading(path, attempts=attempts, pause_s=pause_s) as connection:
+        return _frame(connection, sql)
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:

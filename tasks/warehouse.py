@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from data.duckfile import opened
+from data.duckfile import reading
 from schemas.account import SessionHours
 from schemas.settings import Settings
 from tasks.occasion import Day
@@ -42,15 +42,17 @@ def publish(day: Day) -> State[Any]:
 
 
 def count_rows(settings: Settings, hours: SessionHours) -> RowCounts:
-    """Count a session's rows.
+    """Count a session's rows; none where there is no warehouse yet.
 
     Raises:
-        WarehouseBusy: another process holds the file.
+        WarehouseBusy: another process held the file all the time.
         WarehouseUnavailable: there is no warehouse, or it is damaged.
     """
+    if not warehouse_path(settings).is_file():
+        return RowCounts(bars=0, quarantined=0, signals=0)
     start, end = hours.opens_at.isoformat(), hours.closes_at.isoformat()
     within = f"BETWEEN TIMESTAMPTZ '{start}' AND TIMESTAMPTZ '{end}' - INTERVAL 1 MICROSECOND"
-    with opened(warehouse_path(settings), read_only=True) as connection:
+    with reading(warehouse_path(settings)) as connection:
         row = connection.execute(
             "SELECT"
             f" (SELECT count(*) FROM bars WHERE ts {within}),"
