@@ -29,6 +29,8 @@ from cli.rehearsal import (
     write_run_folder,
 )
 from cli.up import terminating_as_interrupt
+from tasks.configuration import load_settings
+from tasks.resources import make_strategies
 from tasks.verification import DayFacts, verify_day
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def play(stage: Stage, folder: Path, console: Console, *, keep: bool) -> "tuple[
     exchange = Exchange(stage, folder=folder)
     try:
         config = write_run_folder(folder, stage, exchange_url=exchange.url, stream_url=exchange.stream_url)
+        make_strategies(load_settings(config))  # a wrong name or symbol is told before anything is started
         place = PlatformPlace(
             home=folder / "prefect", logs=folder / "store" / "logs" / "prefect", config=config
         )
@@ -121,8 +124,9 @@ def as_json(facts: DayFacts, runs: "Sequence[RunResult]") -> dict[str, Any]:
 def _run_day(stage: Stage, exchange: Exchange, platform: Platform, console: Console) -> "list[RunResult]":
     with _progress(console) as progress:
         setting = progress.add_task("starting exchange and Prefect", total=None)
-        platform.start_server()
+        platform.launch_server()
         exchange.wait_until_ready()
+        platform.wait_for_server()
         with platform.client() as client:
             from cli.deploying import apply_deployments, work_pool_name
 

@@ -115,24 +115,31 @@ class Platform:
         }
 
     def start_server(self) -> None:
-        """Start the server and return when it answers.
+        """Start the server and return when it answers. Raises as `wait_for_server`."""
+        self.launch_server()
+        self.wait_for_server()
 
-        Raises:
-            PlatformDown: it ended, or did not answer in time.
-        """
+    def launch_server(self) -> None:
+        """Start the server; it answers some seconds later."""
         self._place.home.mkdir(parents=True, exist_ok=True)
         self._server = self._child(
             "prefect-server", "server", "start", "--host", _HOST, "--port", str(self._port), "--analytics-off"
         )
+
+    def wait_for_server(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            PlatformDown: it ended, or did not answer in time.
+        """
+        server = _running(self._server)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not _answers(f"{self.api_url}/health"):
-            if not self._server.is_running():
-                raise PlatformDown(
-                    f"the Prefect server ended: {self._server.last_words()} ({self._server.log})"
-                )
+            if not server.is_running():
+                raise PlatformDown(f"the Prefect server ended: {server.last_words()} ({server.log})")
             if time.monotonic() > deadline:
                 raise PlatformDown(
-                    f"the Prefect server was silent for {_START_TIMEOUT_S:.0f} s; see {self._server.log}"
+                    f"the Prefect server was silent for {_START_TIMEOUT_S:.0f} s; see {server.log}"
                 )
             time.sleep(_POLL_S)
 

@@ -24,12 +24,17 @@ from prefect.states import Completed, Failed
 
 from data.claims import ClaimState
 from desk.desk import Desk
-from desk.errors import DeskError
+from desk.errors import DeskError, NotReady
 from desk.hours import new_york, session_hours
 from schemas.account import SessionHours
+from schemas.events import SessionStarted
 from tasks.configuration import load_settings
 from tasks.logs import configure_logging
 from tasks.resources import LEASE_WAIT_S, Account, open_account, secret_texts
+
+# A session that crashes is started again by an automation. One that crashes this often in a day has a
+# cause a restart does not cure; the next start is a person's (`desk session`), who looks first.
+STARTS_MAX = 20
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +183,25 @@ def _open_phase(stack: ExitStack, day: Day, session_date: date | None, *, stream
     if day.phase is Phase.TRADE_SESSION and not started and desk.now() >= hours.closes_at:
         day.idle(f"the session of {asked} closed at {hours.closes_at:%H:%M} UTC; there is nothing to trade")
         return
+    if day.phase is Phase.TRADE_SESSION and flow_run.id is not None:
+        _require_few_starts(account, asked)
     day.begin(account, desk, hours)
+
+
+def _require_few_starts(account: Account, session_date: date) -> None:
+    """Break a crash loop.
+
+    Raises:
+        NotReady: the date's session was started too often.
+    """
+    events = (event for _, event in account.ledger.read())
+    starts = sum(isinstance(e, SessionStarted) and e.session_date == session_date for e in events)
+    if starts >= STARTS_MAX:
+        raise NotReady(
+            f"the session of {session_date} was started {starts} times, limit {STARTS_MAX}: it keeps "
+            "crashing; look at the earlier runs, then go on with `desk session` or make the account flat "
+            "with `desk kill`"
+        )
 
 
 def _claim(day: Day, account: Account, session_date: date) -> bool:
