@@ -160,13 +160,13 @@ def no_unknown_order(intent: OrderIntent, view: GateView) -> Finding:
     )
 
 
-def no_open_break(intent: OrderIntent, view: GateView, *, flatten: bool) -> Finding:
+def no_open_break(intent: OrderIntent, view: GateView) -> Finding:
     """Judge whether the symbol's books are known to be right (T3); for exits too.
 
-    With a position break the position is not known, and an exit of the wrong size opens one (F4). The
-    kill switch and flatten exit what the broker itself states, so they pass.
+    With a position break the position is not known, and an exit of the wrong size opens one (F4). That
+    goes for a flatten too; the kill switch adjusts every break before it sends its exits.
     """
-    ok = flatten or intent.symbol not in view.broken
+    ok = intent.symbol not in view.broken
     return kept(Reason.OPEN_BREAK, ok, f"{intent.symbol} is locked by an open break")
 
 

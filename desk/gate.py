@@ -104,7 +104,7 @@ def _findings(intent: OrderIntent, view: GateView, limits: RiskLimits, *, flatte
         yield from _entry_eligibility(intent, view, limits)
         yield from _entry_limits(intent, view, limits)
         return
-    yield may.no_open_break(intent, view, flatten=flatten)
+    yield may.no_open_break(intent, view)
     yield may.within_position(intent, view)
     yield may.no_wash_trade(intent, view, flatten=flatten)
 
@@ -113,7 +113,7 @@ def _entry_eligibility(intent: OrderIntent, view: GateView, limits: RiskLimits) 
     yield may.before_close_out(view)
     yield may.account_open(view)
     yield may.no_unknown_order(intent, view)
-    yield may.no_open_break(intent, view, flatten=False)
+    yield may.no_open_break(intent, view)
     yield may.eligible_symbol(intent, view)
     yield may.fresh_data(intent, view, limits)
     yield may.trusted_data(intent, view)

@@ -269,7 +269,7 @@ def test_an_exit_passes_where_nothing_else_does() -> None:
 
 def test_halted_lets_only_a_flatten_through() -> None:
     """HALTED refuses every order but an exit that is the kill switch's or flatten's own."""
-    view = replace(WORST_BOOK, state=TradingState.HALTED, broken={"AAPL"})
+    view = replace(WORST_BOOK, state=TradingState.HALTED)
 
     assert isinstance(review(leave(), view, LIMITS, flatten=True), Approval)
     assert isinstance(review(leave(), view, LIMITS), Denial)
