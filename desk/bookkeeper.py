@@ -13,7 +13,7 @@ from desk.desk import Desk
 from desk.hours import session_hours
 from desk.reconciler import Reconciliation, reconcile
 from desk.settler import booking_date, snapshot
-from schemas.events import BreakFound, BreakResolved
+from schemas.events import BreakFound, BreakResolved, PositionAdjusted
 from schemas.risk import Break
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,9 @@ def _settle_books(desk: Desk) -> Reconciliation:
         )
         if result.settled:
             return result
+        if all(isinstance(event, PositionAdjusted) for event in result.repairs):
+            desk.journal.record(*result.repairs)  # a move between strategies is whole or not at all
+            continue
         for event in result.repairs:
             desk.journal.record(event)
     raise AssertionError(f"reconcile did not settle in {ROUNDS_MAX} rounds: {result.repairs[:3]}")

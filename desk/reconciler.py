@@ -7,6 +7,8 @@ It goes from what explains most to what explains least:
 2. Executions of orders that are not ours: a set that leaves the symbol flat is a round trip a person
    made and undid: booked to EXTERNAL. Otherwise it is one break per symbol, until a person accepts it,
    and then it is booked the same way.
+   What EXTERNAL then holds against a strategy in the same symbol is moved to the strategy, at the price
+   it was executed at: the broker knows one position, so a person's sale closed the strategy's shares.
 3. Quantities that still differ, open orders we did not send, orders we hold working that the broker
    does not know, executions beyond an order's quantity, and cash: breaks. An accepted position or cash
    break is adjusted in the books. Nothing here ever trades (I9).
@@ -81,6 +83,9 @@ def reconcile(
     repairs = tuple(e for symbol, fills in foreign.items() if symbol not in open_breaks for e in fills)
     if repairs:
         return Reconciliation(repairs, ())
+    repairs = _offsets(ours, now)
+    if repairs:
+        return Reconciliation(repairs, ())
     return _differences(
         ours, theirs, tuple(b for b in fill_breaks if b.key in open_breaks), foreign, limits, now
     )
@@ -130,6 +135,35 @@ def _foreign_fills(
         if mine is None and not ours.has_execution(event.fill):
             foreign.setdefault(stated.symbol, []).append(event)
     return foreign
+
+
+def _offsets(ours: Portfolio, now: datetime) -> tuple[AnyEvent, ...]:
+    """Give the moves that leave no symbol in which EXTERNAL and a strategy hold against each other.
+
+    Each is a pair of adjustments that belong together, so record all at once. Neither a symbol's
+    quantity nor cash changes.
+    """
+    holdings = ours.holdings()
+    by_hand = {symbol: position for (name, symbol), position in holdings.items() if name == EXTERNAL}
+    left = {symbol: position.qty for symbol, position in by_hand.items()}
+    events: list[AnyEvent] = []
+    for (strategy, symbol), position in sorted(holdings.items()):
+        if strategy == EXTERNAL or position.qty * left.get(symbol, ZERO) >= 0:
+            continue
+        moved = min(abs(position.qty), abs(left[symbol])) * (1 if left[symbol] > 0 else -1)
+        left[symbol] -= moved
+        events += [
+            PositionAdjusted(
+                at=now,
+                strategy=name,
+                symbol=symbol,
+                qty_change=qty,
+                price=by_hand[symbol].avg_price,
+                cause=f"traded by hand against {strategy}",
+            )
+            for name, qty in ((strategy, moved), (EXTERNAL, -moved))
+        ]
+    return tuple(events)
 
 
 def _signed(fills: Iterable[FillRecorded]) -> Decimal:
