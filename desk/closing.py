@@ -15,13 +15,16 @@ from desk.desk import Desk
 from desk.dispatcher import cancel
 from desk.errors import NotReady, OpenBreaks
 from desk.hours import session_hours
-from desk.settler import end_never_arrived, lose_pending, settle
+from desk.settler import end_never_arrived, lose_pending, may_arrive_until, settle
 from schemas.events import DayClosed
-from schemas.orders import TimeInForce
+from schemas.orders import OrderState, TimeInForce
 
 # Cancels at Alpaca take effect within seconds; after this the rest is a matter for reconcile.
 CANCEL_WAIT = timedelta(seconds=60)
 POLL = timedelta(seconds=2)
+ARRIVAL_WAIT_MAX = timedelta(
+    minutes=6
+)  # past settler.OVERLAP after the close; another day's order is not awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     lose_pending(desk)
     settle(desk)
     _end_working_orders(desk)
-    end_never_arrived(desk, closed_at=hours.closes_at)
+    _end_unanswered(desk)
     breaks = level_books(desk, adjust_max_usd=None)
     if breaks:
         named = "; ".join(f"{item.break_id} ({item.detail})" for item in breaks)
@@ -76,6 +79,20 @@ def _end_working_orders(desk: Desk) -> None:
             cancel(desk, order, cause="end of day")
         desk.clock.sleep_until(desk.now() + POLL)
         settle(desk)
+
+
+def _end_unanswered(desk: Desk) -> None:
+    """Wait, minutes at most, until no unanswered order of a past session can come to life; end them."""
+    closed = [
+        may_arrive_until(order)
+        for order in desk.portfolio.working_orders()
+        if order.state is OrderState.UNKNOWN
+    ]
+    due = [until for until in closed if until <= desk.now() + ARRIVAL_WAIT_MAX]
+    if due:
+        desk.clock.sleep_until(max(due))
+        settle(desk)
+    end_never_arrived(desk)
 
 
 def _closed(desk: Desk, session_date: date, *, booked: int) -> DayResult:

@@ -2,7 +2,8 @@
 
 Gives a market exit for every holding that has no exit working, through the gate and the ledger like
 any order. Working entries of a symbol are canceled first, because the broker refuses an exit against
-them as a wash trade; their exits follow at the next call. Calling it again and again until nothing is
+them as a wash trade; their exits follow at the next call. An entry without an answer cannot be canceled
+and may not exist, so no exit waits for it. Calling it again and again until nothing is
 held is the intended use: an exit that ended unfilled gets a new attempt, with a new client order id.
 """
 
@@ -73,7 +74,7 @@ def _exits(desk: Desk, reason: str) -> list[OrderIntent]:
     entering = {
         order.intent.symbol
         for order in desk.portfolio.working_orders()
-        if order.intent.purpose is Purpose.ENTRY
+        if order.intent.purpose is Purpose.ENTRY and order.broker_order_id is not None
     }
     result = []
     for (strategy, symbol), position in sorted(desk.portfolio.holdings().items()):

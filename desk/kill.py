@@ -7,12 +7,13 @@ every order (I1). A position still there after the last round raises; the latch 
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
 from desk.bookkeeper import level_books
 from desk.desk import Desk
-from desk.errors import BrokerUnavailable, KillIncomplete, OutcomeUnknown
+from desk.errors import BrokerUnavailable, KillIncomplete, OutcomeUnknown, Rejected
 from desk.flattener import flatten
 from desk.settler import lose_pending, settle
 from desk.tracker import order_of
@@ -47,30 +48,58 @@ def kill(desk: Desk, *, cause: str, by: str) -> KillVerified:
     if LatchName.KILL not in desk.portfolio.latches:
         desk.journal.record(*latch_events(desk, cause=cause, by=by))
     lose_pending(desk)
-    canceled = len(desk.broker.open_orders())
-    closed = len(desk.broker.positions())
+    first: _Shown | None = None
     for _ in range(ROUNDS_MAX):
-        if _is_flat(desk):
-            verified = KillVerified(at=desk.now(), orders_canceled=canceled, positions_closed=closed)
+        shown = _look(desk)
+        first = first if first is not None else shown
+        if first is not None and shown == _Shown(orders=0, positions=0):
+            verified = KillVerified(
+                at=desk.now(), orders_canceled=first.orders, positions_closed=first.positions
+            )
             desk.journal.record(verified)
             return verified
-        _work(desk, cause=cause)
+        is_level = shown is not None and _work(desk, cause=cause)
         desk.clock.sleep_until(desk.now() + POLL)
-        settle(desk)
+        settle(desk, resend=is_level)
     raise KillIncomplete(_what_is_left(desk))
 
 
-def _work(desk: Desk, *, cause: str) -> None:
-    """Cancel what is not an exit of ours; when nothing such is open, level the books and send exits."""
+def is_flat(desk: Desk) -> bool:
+    """Tell whether the broker shows neither orders nor positions; its silence is a no."""
+    return _look(desk) == _Shown(orders=0, positions=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How many open orders and positions the broker showed at one look."""
+
+    orders: int
+    positions: int
+
+
+def _look(desk: Desk) -> _Shown | None:
+    try:
+        return _Shown(orders=len(desk.broker.open_orders()), positions=len(desk.broker.positions()))
+    except BrokerUnavailable as error:
+        log.error("broker did not answer the kill switch", extra={"cause": str(error)})
+        return None
+
+
+def _work(desk: Desk, *, cause: str) -> bool:
+    """Cancel what is not an exit of ours; when nothing such is open, level the books and send exits.
+
+    Gives whether the books were leveled, so that the exits on the way are known to be right.
+    """
     try:
         if any(not _is_our_exit(desk, stated) for stated in desk.broker.open_orders()):
             desk.broker.cancel_all()
-            return
+            return False
         level_books(desk, adjust_max_usd=EVERYTHING)
-    except (BrokerUnavailable, OutcomeUnknown) as error:
+    except (BrokerUnavailable, OutcomeUnknown, Rejected) as error:
         log.error("broker did not answer the kill switch", extra={"cause": str(error)})
-        return
+        return False
     flatten(desk, reason=f"kill switch: {cause}", emergency=True)
+    return True
 
 
 def _is_our_exit(desk: Desk, stated: BrokerOrder) -> bool:
@@ -78,14 +107,6 @@ def _is_our_exit(desk: Desk, stated: BrokerOrder) -> bool:
         desk.portfolio, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id
     )
     return order is not None and order.intent.purpose is Purpose.EXIT
-
-
-def _is_flat(desk: Desk) -> bool:
-    try:
-        return not desk.broker.open_orders() and not desk.broker.positions()
-    except BrokerUnavailable as error:
-        log.error("broker did not answer the kill switch", extra={"cause": str(error)})
-        return False
 
 
 def _what_is_left(desk: Desk) -> str:

@@ -26,7 +26,7 @@ from desk.lifecycle import OrderEvent, transition
 from desk.positions import ZERO, Position
 from schemas import events as ev
 from schemas.orders import Fill, OrderIntent, OrderState, Purpose
-from schemas.risk import Break, Latch, LatchName, TradingState
+from schemas.risk import Break, BreakKind, Latch, LatchName, TradingState
 
 EXTERNAL = "external"  # the sub-ledger of what a person traded at the broker by hand
 
@@ -166,6 +166,11 @@ class Portfolio:
         """Give the symbols with a position, sorted."""
         return tuple(sorted({symbol for _, symbol in self.holdings()}))
 
+    def broken_symbols(self) -> frozenset[str]:
+        """Give the symbols whose quantity is in doubt: an open break of position or foreign executions."""
+        kinds = (BreakKind.POSITION, BreakKind.FOREIGN_FILL)
+        return frozenset(item.key for item in self.breaks.values() if item.kind in kinds)
+
     def realized_pnl(self) -> Decimal:
         """Give the session's realized P&L before fees, USD."""
         return sum((p.realized_pnl for p in self.positions.values()), ZERO)
@@ -262,6 +267,7 @@ def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
     p.equity_start = e.equity
     p.orders_today = p.denied_today = p.fills_today = 0
     p.minute = None
+    p.opened_today = set()  # what was held overnight and is left today is no day trade
     p.positions = {
         key: position.begin_session() for key, position in p.positions.items() if position.qty != 0
     }

@@ -14,7 +14,7 @@ from desk.bookkeeper import level_books
 from desk.desk import Desk
 from desk.errors import NotReady
 from desk.hours import session_hours
-from desk.settler import lose_pending, settle
+from desk.settler import end_never_arrived, lose_pending, settle
 from schemas.account import SessionHours
 from schemas.events import TradingStateChanged
 from schemas.risk import Break, TradingState
@@ -49,6 +49,7 @@ def recover(desk: Desk, session_date: date) -> Recovery:
     _check_account(desk)
     lose_pending(desk)
     settle(desk)
+    end_never_arrived(desk)
     breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
     if breaks and desk.portfolio.trading_state is not TradingState.HALTED:
         worst = max(breaks, key=lambda item: item.notional_usd)

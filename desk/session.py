@@ -25,10 +25,17 @@ import polars as pl
 from desk.cycle import Cycle, TradeOutcome
 from desk.desk import Desk
 from desk.dispatcher import cancel
-from desk.errors import BrokerUnavailable, DataError, DeskError, KillIncomplete, LedgerError
+from desk.errors import (
+    BrokerUnavailable,
+    DataError,
+    DeskError,
+    IllegalTransition,
+    KillIncomplete,
+    LedgerError,
+)
 from desk.flattener import flatten
 from desk.hours import minutes
-from desk.kill import kill
+from desk.kill import is_flat, kill
 from desk.losses import DayResult, daily_loss
 from desk.recovery import recover
 from desk.settler import end_never_arrived, settle
@@ -103,9 +110,9 @@ class Session:
             self._begin(hours)
             self._loop(hours, steps if steps is not None else self.steps())
             return self._end(hours)
-        except DeskError:
-            raise
         except Exception as error:
+            if isinstance(error, DeskError) and not isinstance(error, IllegalTransition):
+                raise  # expected trouble, each kind with its own cure; an impossible event is a defect
             log.exception("session failed: halting and flattening")
             self._halt(f"{type(error).__name__}: {error}")
             raise
@@ -154,7 +161,7 @@ class Session:
     def _settle(self, hours: SessionHours) -> None:
         """Learn what happened, then do what cannot wait for the minute."""
         desk = self.desk
-        settle(desk)
+        settle(desk, resend=LatchName.KILL not in desk.portfolio.latches)
         now = desk.now()
         if LatchName.KILL in desk.portfolio.latches:
             self._kill()
@@ -169,9 +176,16 @@ class Session:
                 )
 
     def _kill(self) -> None:
-        """Execute each kill latch once; while the broker is not flat or does not answer, at every settle."""
-        latch = self.desk.portfolio.latches[LatchName.KILL]
-        if self._killed_at == latch.set_at:
+        """Execute each kill latch; while the broker is not flat or does not answer, at every settle.
+
+        An order whose answer was lost may arrive after the broker was seen flat, so what our books hold
+        afterwards is closed like the rest (I14).
+        """
+        portfolio = self.desk.portfolio
+        latch = portfolio.latches[LatchName.KILL]
+        known = any(order.broker_order_id is not None for order in portfolio.working_orders())
+        is_done = self._killed_at == latch.set_at
+        if is_done and ((not known and not portfolio.holdings()) or is_flat(self.desk)):
             return
         try:
             kill(self.desk, cause=latch.cause, by="session")
@@ -259,9 +273,12 @@ class Session:
         if latch is not None:
             log.error("daily loss latched", extra={"loss": str(latch.number), "limit": str(latch.limit)})
             desk.journal.record(latch)
-            desk.journal.record(
-                TradingStateChanged(at=desk.now(), state=TradingState.REDUCING, cause=latch.cause, by="desk")
-            )
+            if portfolio.trading_state is TradingState.ACTIVE:  # HALTED is not loosened
+                desk.journal.record(
+                    TradingStateChanged(
+                        at=desk.now(), state=TradingState.REDUCING, cause=latch.cause, by="desk"
+                    )
+                )
             self._flattening = latch.cause
 
     # ---- the end --------------------------------------------------------------------------
@@ -273,7 +290,7 @@ class Session:
             desk.clock.sleep_until(desk.now() + timedelta(seconds=5))
             settle(desk)
         try:
-            end_never_arrived(desk, closed_at=hours.closes_at)
+            end_never_arrived(desk)
         except BrokerUnavailable as error:
             log.warning("unanswered orders are left to close-day", extra={"cause": str(error)})
         desk.journal.catch_up()
@@ -300,7 +317,7 @@ class Session:
             for _ in range(HALT_ROUNDS):
                 flatten(desk, reason=cause, emergency=True)
                 desk.clock.sleep_until(desk.now() + HALT_POLL)
-                settle(desk)
+                settle(desk, resend=True)
                 if not desk.portfolio.holdings() and not desk.portfolio.working_orders():
                     return
         except (LedgerError, BrokerUnavailable) as error:

@@ -12,12 +12,12 @@ from datetime import date, datetime, timedelta
 from desk.desk import Desk
 from desk.dispatcher import submit
 from desk.errors import BrokerUnavailable, IllegalTransition, NotFound
-from desk.hours import new_york, next_session, session_date_at
+from desk.hours import new_york, next_session, session_date_at, session_hours
 from desk.portfolio import Order
 from desk.tracker import fill_event, status_events, update_fill
 from schemas.account import BrokerSnapshot
 from schemas.events import FillSource, OrderNeverArrived, OrderOutcomeLost, OrderProbed
-from schemas.orders import BrokerFill, BrokerOrder, OrderState, Purpose, TradeUpdate
+from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, OrderState, Purpose, TradeUpdate
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +35,21 @@ def booking_date(instant: datetime) -> date:
     return day if day is not None else next_session(new_york(instant).date()).session_date
 
 
-def settle(desk: Desk) -> None:
-    """Bring our orders level with what the broker says; one that does not answer is asked next time."""
+def settle(desk: Desk, *, resend: bool = False) -> None:
+    """Bring our orders level with what the broker says; one that does not answer is asked next time.
+
+    Args:
+        desk: the desk; its journal must hold the lease.
+        resend: whether an exit the broker denies knowing may be sent again. Only a session whose books
+            were compared with the broker's may say so: before that the position may be gone.
+    """
     desk.journal.catch_up()
     desk.journal.renew()
     if desk.updates is not None:
         for update in desk.updates.drain():
             fold_update(desk, update)
     try:
-        probe_unanswered(desk)
+        probe_unanswered(desk, resend=resend)
         working = [order for order in desk.portfolio.working_orders() if order.broker_order_id is not None]
         if working:
             since = min(order.planned_at for order in working) - OVERLAP
@@ -102,29 +108,42 @@ def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
     )
 
 
-def probe_unanswered(desk: Desk) -> None:
-    """Ask about every order whose answer was lost.
+def probe_unanswered(desk: Desk, *, resend: bool = False) -> None:
+    """Ask about every order whose answer was lost; `resend` as in `settle`.
 
     Raises:
         BrokerUnavailable: the broker does not answer reads either.
     """
     for order in desk.portfolio.working_orders():
         if order.state is OrderState.UNKNOWN:
-            _probe(desk, order)
+            _probe(desk, order, resend=resend)
 
 
-def _probe(desk: Desk, order: Order) -> None:
+def _probe(desk: Desk, order: Order, *, resend: bool) -> None:
     client_order_id = order.intent.client_order_id
     try:
         stated = desk.broker.order_by_client_id(client_order_id)
     except NotFound:
         if order.probes < PROBES_RECORDED_MAX:
             desk.journal.record(OrderProbed(at=desk.now(), client_order_id=client_order_id))
-        if order.intent.purpose is Purpose.EXIT and order.probes >= PROBES_BEFORE_EXIT_RESEND:
+        if resend and order.probes >= PROBES_BEFORE_EXIT_RESEND and _is_still_wanted(desk, order.intent):
             log.warning("unanswered exit sent again", extra={"client_order_id": client_order_id})
             submit(desk, order.intent)
         return
     _follow(desk, stated)
+
+
+def _is_still_wanted(desk: Desk, intent: OrderIntent) -> bool:
+    """Tell whether an exit still leaves a position, in its own session, while that is open (F4)."""
+    hours = session_hours(intent.session_date)
+    if (
+        intent.purpose is not Purpose.EXIT
+        or hours is None
+        or intent.symbol in desk.portfolio.broken_symbols()
+    ):
+        return False
+    held = -intent.side.sign * desk.portfolio.position(intent.symbol)
+    return held >= intent.qty and hours.opens_at <= desk.now() < hours.closes_at
 
 
 def lose_pending(desk: Desk) -> None:
@@ -140,20 +159,28 @@ def lose_pending(desk: Desk) -> None:
             )
 
 
-def end_never_arrived(desk: Desk, *, closed_at: datetime) -> None:
-    """End UNKNOWN orders of a session that is over and whose complete order list lacks them (I4).
+def may_arrive_until(order: Order) -> datetime:
+    """Give the instant from which an unanswered order that nobody has cannot come to life any more."""
+    hours = session_hours(order.intent.session_date)
+    assert hours is not None, "an intent is of a session"
+    return max(hours.closes_at, order.planned_at) + OVERLAP
 
-    A DAY order that nobody has after the close cannot come to life; `closed_at` must be past.
+
+def end_never_arrived(desk: Desk) -> None:
+    """End UNKNOWN orders whose session is over and which the broker's complete order list lacks (I4).
+
+    A DAY order that nobody has minutes after the close cannot come to life.
 
     Raises:
         BrokerUnavailable: the list could not be read, so nothing ends.
     """
+    now = desk.now()
     unknown = [
         order
         for order in desk.portfolio.working_orders()
-        if order.state is OrderState.UNKNOWN and order.planned_at < closed_at
+        if order.state is OrderState.UNKNOWN and may_arrive_until(order) <= now
     ]
-    if not unknown or desk.now() < closed_at + OVERLAP:
+    if not unknown:
         return
     since = min(order.planned_at for order in unknown) - OVERLAP
     stated = {order.client_order_id for order in desk.broker.orders_since(since)}

@@ -14,7 +14,6 @@ from desk.portfolio import Order, Portfolio
 from desk.positions import ZERO
 from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
-from schemas.risk import BreakKind
 
 PDT_SESSIONS_BEFORE = 4  # "in five business days" counts today and the four sessions before
 
@@ -90,11 +89,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         orders_today=portfolio.orders_today,
         entries_this_minute=0,
         known_ids=frozenset(portfolio.orders),
-        broken=frozenset(
-            item.key
-            for item in portfolio.breaks.values()
-            if item.kind in (BreakKind.POSITION, BreakKind.FOREIGN_FILL)
-        ),
+        broken=portfolio.broken_symbols(),
         day_trades=None if session is None else _day_trades(portfolio, session),
     )
 

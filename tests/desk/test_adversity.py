@@ -1,0 +1,361 @@
+"""Days on which a person, the broker or a late message works against the desk; no books or shares astray."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from desk.closing import close_day
+from desk.cycle import TradeOutcome
+from desk.desk import Desk
+from desk.errors import BrokerUnavailable, IllegalTransition, OutcomeUnknown
+from desk.exchange.venue import Venue
+from desk.flattener import flatten
+from desk.kill import kill, latch_events
+from desk.portfolio import EXTERNAL, Portfolio
+from desk.recovery import recover
+from desk.session import Steps
+from desk.settler import settle
+from schemas import events as ev
+from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose, Side
+from schemas.risk import LatchName, TradingState
+from schemas.settings import StrategySettings
+from tests import rehearsal as r
+from tests.desk.test_session import (
+    CLOSE,
+    SHORT_DAY,
+    Liar,
+    by_hand,
+    every_third,
+    kinds,
+    lying,
+    never_taken,
+    run_short,
+    short_venue,
+)
+from tests.makers import filled, intent, planned
+
+NEXT_OPEN = datetime(2025, 12, 1, 14, 35, tzinfo=UTC)
+
+
+class Holding(BaseException):
+    """The test has the position it wants; the process stops here."""
+
+
+def until_held(desk: Desk) -> tuple[str, str, Decimal]:
+    """Trade until one position stands and nothing works; give its strategy, symbol and quantity."""
+    session = r.session_of(desk, SHORT_DAY)
+    steps = session.steps()
+
+    def trade(minute: datetime, signals: pl.DataFrame) -> TradeOutcome:
+        outcome = steps.trade(minute, signals)
+        if desk.portfolio.holdings() and all(
+            order.state is OrderState.UNKNOWN for order in desk.portfolio.working_orders()
+        ):
+            raise Holding
+        return outcome
+
+    with pytest.raises(Holding):
+        session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+    (strategy, symbol), position = next(iter(desk.portfolio.holdings().items()))
+    return strategy, symbol, position.qty
+
+
+def run_with(desk: Desk, after_trade: Callable[[datetime], None]) -> None:
+    """Run the short day and call back after every minute's trade step."""
+    session = r.session_of(desk, SHORT_DAY)
+    steps = session.steps()
+
+    def trade(minute: datetime, signals: pl.DataFrame) -> TradeOutcome:
+        outcome = steps.trade(minute, signals)
+        after_trade(minute)
+        return outcome
+
+    session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+
+
+def at_venue(place: Venue, symbol: str) -> Decimal:
+    """Give the venue's signed quantity of a symbol."""
+    return sum((p.qty for p in place.positions() if p.symbol == symbol), Decimal(0))
+
+
+def exits_lost(place: Venue, intent: OrderIntent) -> BrokerOrder:
+    """Lose every exit before it arrives."""
+    if intent.purpose is Purpose.EXIT:
+        raise OutcomeUnknown("connection reset")
+    return place.submit(intent)
+
+
+# ---- a person trades against the desk ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("sold_frac", ["0.5", "1", "1.5"])
+def test_i14_f4_a_kill_after_a_sale_by_hand_ends_flat_in_both_books(sold_frac: str) -> None:
+    """What a person sold of a strategy's shares leaves that strategy, and the kill ends flat (F4)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    _, symbol, qty = until_held(desk)
+    by_hand(place, symbol, Side.SELL, Decimal(int(qty * Decimal(sold_frac))), None)
+    place.sleep_until(place.now() + timedelta(seconds=1))
+
+    kill(desk, cause="test", by="me")
+    recover(desk, SHORT_DAY)
+
+    assert place.positions() == ()
+    assert desk.portfolio.holdings() == {}
+    assert r.audited(place, desk) == []
+
+
+def test_f4_an_accepted_sale_by_hand_leaves_the_strategy_with_what_the_broker_holds() -> None:
+    """Sold half by hand and adjusted at start-up, the strategy holds the other half and can leave it (F4)."""
+    place, ledger = short_venue(), r.new_ledger()
+    wide = r.settings(break_halt_usd=Decimal(1_000_000))
+    desk = r.desk_on(place, ledger, configured=wide)
+    strategy, symbol, qty = until_held(desk)
+    by_hand(place, symbol, Side.SELL, Decimal(int(qty) // 2), None)
+    place.sleep_until(place.now() + timedelta(seconds=1))
+
+    cash = place.account().cash
+    recover(desk, SHORT_DAY)
+
+    assert desk.portfolio.holdings()[(strategy, symbol)].qty == qty - int(qty) // 2
+    assert (EXTERNAL, symbol) not in desk.portfolio.holdings()
+    assert abs(desk.portfolio.cash - cash) < Decimal("0.05")
+    run_short(desk, "run-2")
+    assert place.positions() == ()
+    assert r.audited(place, desk) == []
+
+
+def test_f4_a_flatten_never_sells_a_symbol_whose_books_are_in_doubt() -> None:
+    """Closed by hand and not yet accepted: neither a loss latch nor a halt may sell it a second time (F4)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    _, symbol, qty = until_held(desk)
+    by_hand(place, symbol, Side.SELL, qty, None)
+    place.sleep_until(place.now() + timedelta(seconds=1))
+    recover(desk, SHORT_DAY)
+
+    flatten(desk, reason="daily loss", emergency=True)
+    place.sleep_until(place.now() + timedelta(minutes=2))
+
+    assert at_venue(place, symbol) == 0
+
+
+# ---- answers that were lost --------------------------------------------------------------------
+
+
+def test_f4_an_unanswered_exit_is_not_sent_again_once_a_person_closed_the_position() -> None:
+    """A restart compares the books first; an exit whose shares are gone would open a short (I2, F4)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lying(exits_lost))
+    _, symbol, qty = until_held(desk)
+    flatten(desk, reason="test")
+    settle(desk)
+    settle(desk)
+    by_hand(place, symbol, Side.SELL, qty, None)
+    place.sleep_until(place.now() + timedelta(seconds=1))
+
+    again = r.desk_on(place, ledger)
+    run_short(again, "run-2")
+
+    assert at_venue(place, symbol) >= 0
+    assert all(order.state.is_terminal or order.filled_qty == 0 for order in again.portfolio.orders.values())
+
+
+def test_i9_recovery_and_close_send_nothing() -> None:
+    """An exit nobody answered is not queued for the next open by reconcile or close-day (I9)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lying(exits_lost))
+    run_short(desk)
+    assert desk.portfolio.holdings()
+    again = r.desk_on(place, ledger)
+    before = len(place.orders_since(CLOSE - timedelta(hours=1)))
+
+    recover(again, SHORT_DAY)
+    close_day(again, SHORT_DAY)
+
+    assert len(place.orders_since(CLOSE - timedelta(hours=1))) == before
+
+
+def test_i4_a_day_is_not_closed_while_an_order_is_unanswered() -> None:
+    """close-day right after the bell waits until an unanswered order cannot come to life any more (I4)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lying(every_third(never_taken)))
+    run_short(desk)
+    assert desk.portfolio.working_orders()
+
+    close_day(desk, SHORT_DAY)
+
+    assert desk.portfolio.working_orders() == ()
+
+
+def test_f5_an_exit_that_was_lost_yesterday_does_not_block_todays_exit() -> None:
+    """Start-up ends what cannot arrive any more, so a position held overnight can be left (F5)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lying(exits_lost))
+    run_short(desk)
+    held = set(desk.portfolio.holdings())
+    assert held
+
+    place.sleep_until(NEXT_OPEN)
+    again = r.desk_on(place, ledger)
+    recover(again, NEXT_OPEN.date())
+
+    assert again.portfolio.working_orders() == ()
+    assert set(again.portfolio.holdings()) == held
+    flatten(again, reason="test")
+    place.sleep_until(NEXT_OPEN + timedelta(minutes=5))
+    settle(again)
+    assert place.positions() == ()
+
+
+def test_i14_an_entry_without_an_answer_does_not_keep_another_strategys_position() -> None:
+    """Close-out does not wait for an entry that may not exist: the position would stay overnight (F5)."""
+    place, ledger = short_venue(), r.new_ledger()
+
+    def lie(venue: Venue, order: OrderIntent) -> BrokerOrder:
+        if order.strategy == "second":
+            raise OutcomeUnknown("connection reset")
+        return venue.submit(order)
+
+    second = StrategySettings(name="second", allocation_frac=Decimal("0.2"))
+    configured = r.settings(position_equity_frac=Decimal(1), position_notional_max_usd=Decimal(100_000))
+    configured = configured.model_copy(update={"strategies": (*configured.strategies, second)})
+
+    class Always(r.Churner):
+        def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
+            return super().signals(bars).with_columns(target=pl.lit(1.0))
+
+    desk = r.desk_on(place, ledger, wrap=lying(lie), configured=configured)
+    desk = replace(desk, strategies=(Always(), Always(name="second")))
+    run_short(desk)
+
+    unanswered = {order.intent.symbol for order in desk.portfolio.working_orders()}
+    assert unanswered
+    assert unanswered & {e.fill.symbol for e in kinds(ledger, ev.FillRecorded)}
+    assert place.positions() == ()
+
+
+# ---- the kill switch ---------------------------------------------------------------------------
+
+
+@dataclass
+class Mute(Liar):
+    """A broker that does not answer the next questions about open orders."""
+
+    silent: int = 0
+
+    def open_orders(self) -> tuple[BrokerOrder, ...]:
+        if self.silent > 0:
+            self.silent -= 1
+            raise BrokerUnavailable("orders: 503")
+        return self.place.open_orders()
+
+
+def test_i14_a_kill_goes_on_when_the_broker_is_silent_at_first() -> None:
+    """One read without an answer does not end the kill switch (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lambda venue: Mute(venue, lambda at, order: at.submit(order)))
+    until_held(desk)
+    assert isinstance(desk.broker, Mute)
+    desk.broker.silent = 3
+    held = len(place.positions())
+
+    verified = kill(desk, cause="test", by="me")
+
+    assert verified.positions_closed == held
+    assert place.positions() == ()
+
+
+def test_i14_an_order_that_arrives_after_the_kill_was_verified_is_closed_too() -> None:
+    """A lost entry reaches the broker after it was seen flat; the session flattens it as well (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    on_the_way: list[OrderIntent] = []
+    done: list[str] = []
+
+    def lie(venue: Venue, order: OrderIntent) -> BrokerOrder:
+        if order.purpose is Purpose.ENTRY and not on_the_way:
+            on_the_way.append(order)
+            raise OutcomeUnknown("read timeout")
+        return venue.submit(order)
+
+    desk = r.desk_on(place, ledger, wrap=lying(lie))
+
+    def after_trade(_: datetime) -> None:
+        if on_the_way and not done:
+            done.append("killed")
+            ledger.append(latch_events(desk, cause="test", by="me"))
+        elif done == ["killed"] and kinds(ledger, ev.KillVerified):
+            done.append("arrived")
+            place.submit(on_the_way[0])
+
+    run_with(desk, after_trade)
+
+    assert done == ["killed", "arrived"]
+    assert desk.portfolio.orders[on_the_way[0].client_order_id].state is OrderState.FILLED
+    assert place.positions() == ()
+    assert r.audited(place, desk) == []
+
+
+# ---- states ------------------------------------------------------------------------------------
+
+
+def test_an_impossible_event_halts_and_flattens() -> None:
+    """A defect that shows as an illegal transition is treated like any other: flat, HALTED, raised."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+
+    def after_trade(_: datetime) -> None:
+        if desk.portfolio.holdings():
+            raise IllegalTransition("filled cannot follow rejected")
+
+    with pytest.raises(IllegalTransition):
+        run_with(desk, after_trade)
+
+    place.sleep_until(place.now() + timedelta(minutes=2))
+    assert desk.portfolio.trading_state is TradingState.HALTED
+    assert place.positions() == ()
+
+
+def test_r5_a_loss_latch_does_not_loosen_a_halt() -> None:
+    """HALTED stays HALTED when the daily loss is reached as well."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, configured=r.settings(daily_loss_usd=Decimal(1)))
+
+    def after_trade(_: datetime) -> None:
+        if desk.portfolio.orders and desk.portfolio.trading_state is TradingState.ACTIVE:
+            halted = ev.TradingStateChanged(at=desk.now(), state=TradingState.HALTED, cause="test", by="me")
+            desk.journal.record(halted)
+
+    run_with(desk, after_trade)
+
+    assert LatchName.DAILY_LOSS in desk.portfolio.latches
+    assert desk.portfolio.trading_state is TradingState.HALTED
+    assert place.positions() == ()
+
+
+def test_a_position_left_the_day_after_it_was_opened_is_no_day_trade() -> None:
+    """Opened on Tuesday and closed on Wednesday counts as no round trip of either (FINRA 4210)."""
+    portfolio = Portfolio()
+    bought, sold = intent("b"), intent("s", side=Side.SELL, purpose=Purpose.EXIT)
+    for day in (date(2025, 11, 25), date(2025, 11, 26)):
+        portfolio.apply(
+            ev.SessionStarted(
+                at=datetime(day.year, day.month, day.day, 15, tzinfo=UTC),
+                session_date=day,
+                run_id="run",
+                strategies=(),
+                symbols=(),
+                settings_hash="",
+                equity=Decimal(100_000),
+            )
+        )
+        order = bought if day.day == 25 else sold
+        portfolio.apply(planned(order))
+        portfolio.apply(filled(order, f"e{day.day}", "100"))
+
+    assert portfolio.position("AAPL") == 0
+    assert portfolio.day_trades == {}
