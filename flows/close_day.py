@@ -7,13 +7,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.artifacts import show_breaks, show_summary, show_trading
-from tasks.occasion import Phase, occasion
+from tasks.occasion import Phase, name_run, occasion
 from tasks.reconcile import close_books
 from tasks.report import export_ledger, write_report
 from tasks.warehouse import publish
 
 
-@flow(name="close-day", retries=0, persist_result=False)
+@flow(name="close-day", flow_run_name=name_run, retries=0, persist_result=False)
 def close_day(session_date: date | None = None) -> State[Any]:
     """End what is pending, compare our books with the broker's, report, and export the ledger.
 

@@ -7,11 +7,11 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from tasks.killing import flatten_account
-from tasks.occasion import emergency
+from tasks.occasion import emergency, name_run
 from tasks.warehouse import publish
 
 
-@flow(name="kill-switch", retries=0, persist_result=False)
+@flow(name="kill-switch", flow_run_name=name_run, retries=0, persist_result=False)
 def kill_switch(
     cause: Annotated[str, Field(min_length=1, max_length=200)] = "kill switch from Prefect",
     by: Annotated[str, Field(min_length=1, max_length=64)] = "prefect",

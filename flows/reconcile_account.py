@@ -7,12 +7,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.artifacts import show_breaks
-from tasks.occasion import Phase, occasion
+from tasks.occasion import Phase, name_run, occasion
 from tasks.reconcile import reconcile
 from tasks.warehouse import publish
 
 
-@flow(name="reconcile-account", retries=0, persist_result=False)
+@flow(name="reconcile-account", flow_run_name=name_run, retries=0, persist_result=False)
 def reconcile_account(session_date: date | None = None) -> State[Any]:
     """Replay the ledger, read the broker, repair what evidence explains, and show what nothing explains.
 

@@ -7,13 +7,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.artifacts import show_summary, show_trading
-from tasks.occasion import Phase, occasion
+from tasks.occasion import Phase, name_run, occasion
 from tasks.report import write_report
 from tasks.trading import run_session
 from tasks.warehouse import publish
 
 
-@flow(name="trade-session", retries=0, persist_result=False)
+@flow(name="trade-session", flow_run_name=name_run, retries=0, persist_result=False)
 def trade_session(session_date: date | None = None) -> State[Any]:
     """Trade one session to its close; a run that starts late or again continues where the books are.
 

@@ -120,6 +120,13 @@ class Day:
             raise StepFailed(step.message or f"{self.phase}: a step ended {step.name}")
 
 
+def name_run() -> str:
+    """Name a flow run by its phase and date, "trade-session 2025-11-28", so that one finds the day."""
+    asked = flow_run.parameters.get("session_date")
+    day = asked if asked is not None else new_york(flow_run.scheduled_start_time).date()
+    return f"{flow_run.flow_name} {day}"
+
+
 @contextmanager
 def occasion(phase: Phase, session_date: date | None, *, stream: bool = False) -> Iterator[Day]:
     """Claim a phase and take the account's seat, if there is something to do; end it with one line.

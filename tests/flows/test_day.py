@@ -71,6 +71,13 @@ def test_a_minute_is_found_by_name(theatre: Theatre, day: dict[str, RunResult]) 
     until(lambda: theatre.task_names(run_id, wanted) == set(wanted))
 
 
+def test_a_run_is_found_by_its_day(theatre: Theatre, day: dict[str, RunResult]) -> None:
+    """A flow run is named by phase and session date."""
+    names = {theatre.client.read_flow_run(run.run_id).name for run in day.values()}
+
+    assert names == {f"{phase} {theatre.stage.session_date}" for phase in PHASES}
+
+
 def test_artifacts_worth_reading(theatre: Theatre, day: dict[str, RunResult]) -> None:
     """Close-day shows the day in words, its orders and denials as tables, and that no break is open."""
     shown = theatre.artifacts(day["close-day"].run_id)
