@@ -10,8 +10,10 @@ starts at whatever minute it is: bars missed meanwhile come with the first inges
 
 Safety. A lost lease or an unwritable ledger ends the loop at once: without the ledger nothing may be
 sent. A minute whose bars cannot be read gives no entries and leaves exits alone. A daily loss latches
-and flattens. Positions are closed `close_out_minutes` before the bell. Any other exception halts,
-flattens as far as the broker lets it, and is raised again.
+and flattens. Positions are closed `close_out_minutes` before the bell. Our books are compared with the
+broker's every few minutes, and at once when somebody else is heard trading on the account or a person
+accepts a break: a symbol in doubt is locked, for exits too, until its books are right. Any other
+exception halts, flattens as far as the broker lets it, and is raised again.
 """
 
 import logging
@@ -22,6 +24,7 @@ from decimal import Decimal
 
 import polars as pl
 
+from desk.bookkeeper import level_books
 from desk.cycle import Cycle, TradeOutcome
 from desk.desk import Desk
 from desk.dispatcher import cancel
@@ -47,6 +50,8 @@ from schemas.risk import LatchName, TradingState
 log = logging.getLogger(__name__)
 
 MINUTE = timedelta(minutes=1)
+BOOKS_EVERY = timedelta(minutes=5)  # five reads; without the stream a trade by hand is unknown this long
+BOOKS_AGAIN = MINUTE  # while a break is open, it is looked at more often whether it cleared
 # After the bell DAY orders expire within seconds at Alpaca; what is still open then is close-day's.
 SETTLE_AFTER_CLOSE = timedelta(seconds=60)
 # A crash flattens for at most half a minute: cancels and market orders take seconds, and the error waits.
@@ -89,6 +94,8 @@ class Session:
         self.cycle = Cycle(desk, session_date=session_date)
         self._flattening: str | None = None  # the reason, once positions must go
         self._killed_at: datetime | None = None  # of the latch that was executed
+        self._books_at: datetime | None = None  # of the last comparison; None: due at once
+        self._accepted: frozenset[str] = frozenset()  # breaks that comparison knew to be accepted
         self._counts = {"minutes": 0, "bars": 0, "signals": 0, "intents": 0, "approved": 0, "denied": 0}
 
     def steps(self) -> Steps:
@@ -126,6 +133,7 @@ class Session:
     def _begin(self, hours: SessionHours) -> None:
         desk = self.desk
         self.cycle.prepare(hours)
+        self._books_at, self._accepted = desk.now(), frozenset(desk.portfolio.accepted_breaks)
         loss = desk.portfolio.latches.get(LatchName.DAILY_LOSS)
         self._flattening = None if loss is None else loss.cause
         if desk.updates is not None:
@@ -161,11 +169,14 @@ class Session:
     def _settle(self, hours: SessionHours) -> None:
         """Learn what happened, then do what cannot wait for the minute."""
         desk = self.desk
-        settle(desk, resend=LatchName.KILL not in desk.portfolio.latches)
-        now = desk.now()
+        if settle(desk, resend=LatchName.KILL not in desk.portfolio.latches):
+            self._books_at = None
         if LatchName.KILL in desk.portfolio.latches:
-            self._kill()
-        elif now < hours.closes_at:
+            self._kill()  # which levels the books itself
+            return
+        self._check_books()
+        now = desk.now()
+        if now < hours.closes_at:
             self._expire_entries(now)
             out_at = hours.closes_at - timedelta(minutes=desk.settings.session.close_out_minutes)
             if desk.settings.session.close_out and now >= out_at:
@@ -174,6 +185,22 @@ class Session:
                 flatten(
                     desk, reason=self._flattening, emergency=LatchName.DAILY_LOSS in desk.portfolio.latches
                 )
+
+    def _check_books(self) -> None:
+        """Compare our books with the broker's when due (T3); small breaks are adjusted as at start-up."""
+        desk, portfolio = self.desk, self.desk.portfolio
+        accepted = frozenset(portfolio.accepted_breaks)
+        every = BOOKS_AGAIN if portfolio.breaks else BOOKS_EVERY
+        is_due = self._books_at is None or desk.now() >= self._books_at + every
+        if not is_due and accepted == self._accepted:
+            return
+        try:
+            level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
+        except BrokerUnavailable as error:
+            log.warning("books could not be compared", extra={"cause": str(error)})
+            self._books_at = None
+            return
+        self._books_at, self._accepted = desk.now(), frozenset(portfolio.accepted_breaks)
 
     def _kill(self) -> None:
         """Execute each kill latch; while the broker is not flat or does not answer, at every settle.

@@ -14,7 +14,7 @@ from desk.dispatcher import submit
 from desk.errors import BrokerUnavailable, IllegalTransition, NotFound
 from desk.hours import new_york, next_session, session_date_at, session_hours
 from desk.portfolio import Order
-from desk.tracker import fill_event, status_events, update_fill
+from desk.tracker import fill_event, order_of, status_events, update_fill
 from schemas.account import BrokerSnapshot
 from schemas.events import FillSource, OrderNeverArrived, OrderOutcomeLost, OrderProbed
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, OrderState, Purpose, TradeUpdate
@@ -35,8 +35,10 @@ def booking_date(instant: datetime) -> date:
     return day if day is not None else next_session(new_york(instant).date()).session_date
 
 
-def settle(desk: Desk, *, resend: bool = False) -> None:
+def settle(desk: Desk, *, resend: bool = False) -> bool:
     """Bring our orders level with what the broker says; one that does not answer is asked next time.
+
+    Gives whether the stream spoke of orders that are not ours: somebody else trades on the account.
 
     Args:
         desk: the desk; its journal must hold the lease.
@@ -45,9 +47,10 @@ def settle(desk: Desk, *, resend: bool = False) -> None:
     """
     desk.journal.catch_up()
     desk.journal.renew()
+    is_foreign = False
     if desk.updates is not None:
         for update in desk.updates.drain():
-            fold_update(desk, update)
+            is_foreign |= not fold_update(desk, update)
     try:
         probe_unanswered(desk, resend=resend)
         working = [order for order in desk.portfolio.working_orders() if order.broker_order_id is not None]
@@ -56,14 +59,22 @@ def settle(desk: Desk, *, resend: bool = False) -> None:
             fold_statements(desk, desk.broker.fills_since(since), desk.broker.orders_since(since))
     except BrokerUnavailable as error:
         log.warning("broker did not answer while settling", extra={"cause": str(error)})
+    return is_foreign
 
 
-def fold_update(desk: Desk, update: TradeUpdate) -> None:
-    """Record what one update of the stream says of our order; a foreign order is left to reconcile."""
+def fold_update(desk: Desk, update: TradeUpdate) -> bool:
+    """Record what one update of the stream says of our order; False for a foreign one, left to reconcile."""
+    order = update.order
+    if (
+        order_of(desk.portfolio, broker_order_id=order.broker_order_id, client_order_id=order.client_order_id)
+        is None
+    ):
+        return False
     fill = update_fill(update)
     if fill is not None:
         _book(desk, fill, FillSource.STREAM)
-    _follow(desk, update.order)
+    _follow(desk, order)
+    return True
 
 
 def _follow(desk: Desk, stated: BrokerOrder) -> None:

@@ -144,6 +144,41 @@ def test_f4_a_flatten_never_sells_a_symbol_whose_books_are_in_doubt() -> None:
     assert at_venue(place, symbol) == 0
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["heard", "found"])
+def test_t3_f4_a_position_closed_by_hand_in_mid_session_is_never_sold_again(stream: bool) -> None:
+    """The next comparison locks the symbol, exits too, until a person accepts; then it trades on (T3, F4)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    desk = desk if stream else replace(desk, updates=None)
+    closed: list[tuple[str, datetime]] = []
+    least: list[Decimal] = []
+    accepted: list[str] = []
+
+    def after_trade(minute: datetime) -> None:
+        least.extend(p.qty for p in place.positions())
+        held = [key for key in desk.portfolio.holdings() if not desk.portfolio.working_orders()]
+        if not closed and held:
+            by_hand(place, held[0][1], Side.SELL, desk.portfolio.position(held[0][1]), None)
+            closed.append((held[0][1], minute))
+        elif closed and not accepted and minute >= closed[0][1] + timedelta(minutes=8):
+            accepted.extend(desk.portfolio.breaks)
+            ledger.append(
+                [
+                    ev.BreakResolved(at=desk.now(), break_id=each, how="accepted", by="me", cause="mine")
+                    for each in accepted
+                ]
+            )
+
+    run_with(desk, after_trade)
+
+    assert closed
+    assert accepted
+    assert min(least) > 0
+    assert place.positions() == ()
+    assert desk.portfolio.holdings() == {}
+    assert r.audited(place, desk) == []
+
+
 # ---- answers that were lost --------------------------------------------------------------------
 
 
