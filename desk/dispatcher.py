@@ -23,7 +23,8 @@ from schemas.events import (
     OrderPlanned,
     OrderRejected,
 )
-from schemas.orders import Approval, Denial, OrderIntent, OrderState
+from schemas.orders import Approval, Denial, OrderIntent, OrderState, Purpose
+from schemas.risk import LatchName
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,24 @@ def place(desk: Desk, judged: Sequence[Judged]) -> None:
             events.append(IntentDenied(at=now, intent=intent, denial=verdict))
     desk.journal.record(*events)
     for intent, verdict in judged:
-        if isinstance(verdict, Approval):
+        if not isinstance(verdict, Approval):
+            continue
+        if intent.purpose is Purpose.ENTRY and LatchName.KILL in desk.portfolio.latches:
+            _withhold(desk, intent)
+        else:
             submit(desk, intent)
+
+
+def _withhold(desk: Desk, intent: OrderIntent) -> None:
+    """End a planned entry unsent: a person killed the desk between its approval and now (I14)."""
+    desk.journal.record(
+        OrderRejected(
+            at=desk.now(),
+            client_order_id=intent.client_order_id,
+            code="not_sent",
+            message="the kill switch was set meanwhile",
+        )
+    )
 
 
 def submit(desk: Desk, intent: OrderIntent) -> OrderState:
@@ -71,7 +88,10 @@ def submit(desk: Desk, intent: OrderIntent) -> OrderState:
         )
     except OutcomeUnknown as lost:
         log.warning("order outcome unknown", extra={**facts, "cause": str(lost)})
-        desk.journal.record(OrderOutcomeLost(at=desk.now(), client_order_id=client_order_id, cause=str(lost)))
+        if desk.portfolio.orders[client_order_id].state is not OrderState.UNKNOWN:  # a second loss is no news
+            desk.journal.record(
+                OrderOutcomeLost(at=desk.now(), client_order_id=client_order_id, cause=str(lost))
+            )
     else:
         for event in status_events(desk.portfolio, stated, now=desk.now()):
             desk.journal.record(event)

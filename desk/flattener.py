@@ -5,6 +5,8 @@ any order. Working entries of a symbol are canceled first, because the broker re
 them as a wash trade; their exits follow at the next call. An entry without an answer cannot be canceled
 and may not exist, so no exit waits for it. Calling it again and again until nothing is
 held is the intended use: an exit that ended unfilled gets a new attempt, with a new client order id.
+
+What a person holds on the account (EXTERNAL) is the person's: only the kill switch closes it.
 """
 
 from collections.abc import Sequence
@@ -14,30 +16,36 @@ from decimal import Decimal
 from desk.desk import Desk
 from desk.dispatcher import Judged, cancel, place
 from desk.gate import review, with_approved
-from desk.portfolio import Order
+from desk.portfolio import EXTERNAL, Order
 from desk.settler import booking_date
 from desk.sizer import exit_intent
 from desk.views import MarketView, gate_view
 from schemas.orders import Approval, OrderIntent, Purpose
 
-# Exits refused or expired without a share filled; so many in one session are a matter for a person.
+# After so many exits that ended without a share in one session the broker is asked once a minute only.
 FAILED_MAX = 20
 MINUTE = timedelta(minutes=1)
 
 
-def flatten(desk: Desk, *, reason: str, emergency: bool = False) -> int:
+def flatten(desk: Desk, *, reason: str, emergency: bool = False, by_hand: bool = False) -> int:
     """Send exits for what is held; give how many holdings are left without a working exit.
 
     Args:
         desk: the desk; its journal must hold the lease.
         reason: why, in words; kept with the orders.
-        emergency: the kill switch's own exits, which HALTED lets through.
+        emergency: exits that HALTED lets through: of the kill switch, a loss latch, a crash.
+        by_hand: whether what a person holds is closed as well; the kill switch does.
     """
     cancel_entries(desk, cause=reason)
-    intents = tuple(_exits(desk, reason))
+    intents = tuple(_exits(desk, reason, emergency=emergency, by_hand=by_hand))
     if intents:
         place(desk, _judged(desk, intents, emergency=emergency))
-    return sum(1 for key in desk.portfolio.holdings() if not exits_of(desk, *key))
+    return sum(1 for key in _meant(desk, by_hand=by_hand) if not exits_of(desk, *key))
+
+
+def _meant(desk: Desk, *, by_hand: bool) -> tuple[tuple[str, str], ...]:
+    """Give the holdings to close, by (strategy, symbol), sorted."""
+    return tuple(sorted(key for key in desk.portfolio.holdings() if by_hand or key[0] != EXTERNAL))
 
 
 def _judged(desk: Desk, intents: Sequence[OrderIntent], *, emergency: bool) -> tuple[Judged, ...]:
@@ -68,7 +76,7 @@ def exits_of(desk: Desk, strategy: str, symbol: str) -> tuple[Order, ...]:
     )
 
 
-def _exits(desk: Desk, reason: str) -> list[OrderIntent]:
+def _exits(desk: Desk, reason: str, *, emergency: bool, by_hand: bool) -> list[OrderIntent]:
     now = desk.now()
     minute = now.replace(second=0, microsecond=0) - MINUTE
     entering = {
@@ -77,27 +85,29 @@ def _exits(desk: Desk, reason: str) -> list[OrderIntent]:
         if order.intent.purpose is Purpose.ENTRY and order.broker_order_id is not None
     }
     result = []
-    for (strategy, symbol), position in sorted(desk.portfolio.holdings().items()):
-        attempt, failed = _attempts(desk, strategy=strategy, symbol=symbol)
-        if symbol in entering or exits_of(desk, strategy, symbol) or failed >= FAILED_MAX:
+    for strategy, symbol in _meant(desk, by_hand=by_hand):
+        attempt, is_pausing = _attempts(desk, strategy=strategy, symbol=symbol)
+        if symbol in entering or exits_of(desk, strategy, symbol) or is_pausing:
             continue
-        result.append(
-            exit_intent(
-                strategy=strategy,
-                symbol=symbol,
-                position=position.qty,
-                price=_last_price(desk, symbol, position.avg_price),
-                bar_ts=minute,
-                session_date=booking_date(now),
-                attempt=attempt,
-                reason=reason,
-            )
+        position = desk.portfolio.holdings()[(strategy, symbol)]
+        intent = exit_intent(
+            strategy=strategy,
+            symbol=symbol,
+            position=position.qty,
+            price=_last_price(desk, symbol, position.avg_price),
+            bar_ts=minute,
+            session_date=booking_date(now),
+            attempt=attempt,
+            reason=reason,
         )
+        # A flatten is tried at every settle, and one denial a minute says it all.
+        if intent.client_order_id not in desk.portfolio.denied_ids or emergency:
+            result.append(intent)
     return result
 
 
-def _attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, int]:
-    """Give the next attempt's number, unique in the session, and how many exits ended without a fill."""
+def _attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, bool]:
+    """Give the next attempt's number, unique in the session, and whether to wait after too many failures."""
     exits = [
         order
         for order in desk.portfolio.orders.values()
@@ -106,7 +116,8 @@ def _attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, int]:
         and order.intent.session_date == booking_date(desk.now())
     ]
     failed = sum(1 for order in exits if order.state.is_terminal and order.filled_qty == 0)
-    return 1 + len(exits), failed
+    is_recent = any(order.planned_at > desk.now() - MINUTE for order in exits)
+    return 1 + len(exits), failed >= FAILED_MAX and is_recent
 
 
 def _last_price(desk: Desk, symbol: str, fallback: Decimal) -> Decimal:

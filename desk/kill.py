@@ -98,7 +98,7 @@ def _work(desk: Desk, *, cause: str) -> bool:
     except (BrokerUnavailable, OutcomeUnknown, Rejected) as error:
         log.error("broker did not answer the kill switch", extra={"cause": str(error)})
         return False
-    flatten(desk, reason=f"kill switch: {cause}", emergency=True)
+    flatten(desk, reason=f"kill switch: {cause}", emergency=True, by_hand=True)
     return True
 
 

@@ -77,6 +77,7 @@ class Portfolio:
     orders_today: int = 0
     denied_today: int = 0
     fills_today: int = 0
+    denied_ids: set[str] = field(default_factory=set)  # of this session's denials
     opened_today: set[str] = field(default_factory=set)  # symbols with an opening fill not yet closed against
     day_trades: dict[date, int] = field(default_factory=dict)  # by session date, of the sessions known
     closed_days: set[date] = field(default_factory=set)
@@ -202,6 +203,7 @@ _HASHED = (
     "orders_today",
     "denied_today",
     "fills_today",
+    "denied_ids",
     "opened_today",
     "day_trades",
     "closed_days",
@@ -266,6 +268,7 @@ def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
     p.session_date = e.session_date
     p.equity_start = e.equity
     p.orders_today = p.denied_today = p.fills_today = 0
+    p.denied_ids = set()
     p.minute = None
     p.opened_today = set()  # what was held overnight and is left today is no day trade
     p.positions = {
@@ -281,8 +284,9 @@ def _day_closed(p: Portfolio, e: ev.DayClosed) -> None:
     p.closed_days.add(e.session_date)
 
 
-def _intent_denied(p: Portfolio, _: ev.IntentDenied) -> None:
+def _intent_denied(p: Portfolio, e: ev.IntentDenied) -> None:
     p.denied_today += 1
+    p.denied_ids.add(e.intent.client_order_id)
 
 
 def _order_planned(p: Portfolio, e: ev.OrderPlanned) -> None:

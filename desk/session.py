@@ -342,10 +342,10 @@ class Session:
                 TradingStateChanged(at=desk.now(), state=TradingState.HALTED, cause=cause, by="session")
             )
             for _ in range(HALT_ROUNDS):
-                flatten(desk, reason=cause, emergency=True)
+                left = flatten(desk, reason=cause, emergency=True)
                 desk.clock.sleep_until(desk.now() + HALT_POLL)
                 settle(desk, resend=True)
-                if not desk.portfolio.holdings() and not desk.portfolio.working_orders():
+                if left == 0 and not desk.portfolio.working_orders():
                     return
         except (LedgerError, BrokerUnavailable) as error:
             log.error("could not flatten", extra={"cause": str(error)})

@@ -1,6 +1,6 @@
 """Days on which a person, the broker or a late message works against the desk; no books or shares astray."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,9 +11,9 @@ import pytest
 from desk.closing import close_day
 from desk.cycle import TradeOutcome
 from desk.desk import Desk
-from desk.errors import BrokerUnavailable, IllegalTransition, OutcomeUnknown
+from desk.errors import BrokerUnavailable, IllegalTransition, OutcomeUnknown, Rejected
 from desk.exchange.venue import Venue
-from desk.flattener import flatten
+from desk.flattener import FAILED_MAX, flatten
 from desk.kill import kill, latch_events
 from desk.portfolio import EXTERNAL, Portfolio
 from desk.recovery import recover
@@ -37,6 +37,7 @@ from tests.desk.test_session import (
     short_venue,
 )
 from tests.makers import filled, intent, planned
+from tests.memory_ledger import MemoryLedger
 
 NEXT_OPEN = datetime(2025, 12, 1, 14, 35, tzinfo=UTC)
 
@@ -179,6 +180,19 @@ def test_t3_f4_a_position_closed_by_hand_in_mid_session_is_never_sold_again(stre
     assert r.audited(place, desk) == []
 
 
+def test_i9_close_out_leaves_what_a_person_holds() -> None:
+    """Shares the account had before the desk came are not the desk's to sell at the bell (I9)."""
+    place, ledger = short_venue(), r.new_ledger()
+    by_hand(place, "MSFT", Side.BUY, Decimal(20), None)
+    place.sleep_until(place.now() + timedelta(seconds=1))
+    desk = r.desk_on(place, ledger)
+
+    run_short(desk)
+
+    assert kinds(ledger, ev.FillRecorded)
+    assert [(p.symbol, p.qty) for p in place.positions()] == [("MSFT", Decimal(20))]
+
+
 # ---- answers that were lost --------------------------------------------------------------------
 
 
@@ -274,6 +288,18 @@ def test_i14_an_entry_without_an_answer_does_not_keep_another_strategys_position
     assert place.positions() == ()
 
 
+def test_an_exit_that_stays_unanswered_is_one_line_in_the_ledger() -> None:
+    """Sent again and lost again at every settle, it is no news: the ledger keeps the first loss."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lying(exits_lost))
+
+    run_short(desk)
+
+    lost = [event.client_order_id for event in kinds(ledger, ev.OrderOutcomeLost)]
+    assert lost
+    assert len(lost) == len(set(lost))
+
+
 # ---- the kill switch ---------------------------------------------------------------------------
 
 
@@ -335,6 +361,53 @@ def test_i14_an_order_that_arrives_after_the_kill_was_verified_is_closed_too() -
     assert r.audited(place, desk) == []
 
 
+def test_i14_a_kill_between_approval_and_sending_withholds_the_entries() -> None:
+    """Entries the kill overtook are ended unsent; none reaches the broker after the latch (I14)."""
+    place = short_venue()
+
+    class Overtaken(MemoryLedger):
+        latched = False
+
+        def append(self, events: Sequence[ev.AnyEvent]) -> int:
+            if not self.latched and any(isinstance(event, ev.OrderPlanned) for event in events):
+                self.latched = True
+                super().append(latch_events(desk, cause="test", by="me"))
+            return super().append(events)
+
+    ledger = Overtaken()
+    desk = r.desk_on(place, ledger)
+    run_short(desk)
+
+    planned_ids = {event.intent.client_order_id for event in kinds(ledger, ev.OrderPlanned)}
+    assert planned_ids
+    assert place.orders_since(CLOSE - timedelta(hours=1)) == ()
+    assert {desk.portfolio.orders[each].state for each in planned_ids} == {OrderState.REJECTED}
+
+
+def test_i14_a_kill_closes_what_was_refused_many_times_before() -> None:
+    """Exits the broker refused all day are tried again, once a minute, and by the kill switch (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    refusing = [True]
+
+    def lie(venue: Venue, order: OrderIntent) -> BrokerOrder:
+        if order.purpose is Purpose.EXIT and refusing:
+            raise Rejected("insufficient qty available", code="40310000", status=403)
+        return venue.submit(order)
+
+    desk = r.desk_on(place, ledger, wrap=lying(lie))
+    until_held(desk)
+    for _ in range(FAILED_MAX + 5):
+        flatten(desk, reason="test", emergency=True)
+    refused = len(kinds(ledger, ev.OrderRejected))
+    refusing.clear()
+    place.sleep_until(place.now() + timedelta(minutes=1))
+
+    kill(desk, cause="test", by="me")
+
+    assert refused >= FAILED_MAX
+    assert place.positions() == ()
+
+
 # ---- states ------------------------------------------------------------------------------------
 
 
@@ -370,6 +443,23 @@ def test_r5_a_loss_latch_does_not_loosen_a_halt() -> None:
     assert LatchName.DAILY_LOSS in desk.portfolio.latches
     assert desk.portfolio.trading_state is TradingState.HALTED
     assert place.positions() == ()
+
+
+def test_an_exit_that_may_not_be_sent_is_denied_once_a_minute() -> None:
+    """A close-out under HALTED says so once a minute and holding, not at every settle."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+
+    def after_trade(_: datetime) -> None:
+        if desk.portfolio.holdings() and desk.portfolio.trading_state is TradingState.ACTIVE:
+            halted = ev.TradingStateChanged(at=desk.now(), state=TradingState.HALTED, cause="test", by="me")
+            desk.journal.record(halted)
+
+    run_with(desk, after_trade)
+
+    denied = [event.intent.client_order_id for event in kinds(ledger, ev.IntentDenied)]
+    assert denied
+    assert len(denied) == len(set(denied))
 
 
 def test_a_position_left_the_day_after_it_was_opened_is_no_day_trade() -> None:
