@@ -11,26 +11,17 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from desk.errors import LedgerUnavailable
-from schemas.events import AnyEvent
 
 _log = logging.getLogger(__name__)
 
 TAIL_BYTES = 1 << 20  # the last whole line is looked for in the last MiB; an event is a few KiB at most
 
 Lines = Callable[[int], Iterator[tuple[int, str]]]  # from a seq: (seq, line without its end)
-
-
-class Folds(Protocol):
-    """Whatever takes events one by one."""
-
-    def apply(self, event: AnyEvent) -> None:
-        """Fold one event."""
-        ...
 
 
 class TransactionLog:
@@ -98,15 +89,6 @@ def export_ndjson(path: Path, lines: Iterator[tuple[int, str]]) -> int:
     except OSError as error:
         raise LedgerUnavailable(f"ledger export {path}: {error.strerror or error}") from error
     return count
-
-
-def replay_into(target: Folds, events: Iterable[tuple[int, AnyEvent]]) -> int:
-    """Apply events in order to anything with `apply`; give the last seq, 0 if there was none."""
-    last_seq = 0
-    for seq, event in events:
-        target.apply(event)
-        last_seq = seq
-    return last_seq
 
 
 def _cut_to_last_line(file: BinaryIO) -> int:

@@ -25,7 +25,7 @@ from desk.errors import IllegalTransition
 from desk.lifecycle import OrderEvent, transition
 from desk.positions import ZERO, Position
 from schemas import events as ev
-from schemas.orders import Fill, OrderIntent, OrderState, Purpose
+from schemas.orders import Fill, OrderIntent, OrderState
 from schemas.risk import Break, BreakKind, Latch, LatchName, TradingState
 
 EXTERNAL = "external"  # the sub-ledger of what a person traded at the broker by hand
@@ -444,13 +444,3 @@ _HANDLERS: dict[type, Callable[[Portfolio, Any], None]] = {
     ev.NoticeQueued: _notice_queued,
     ev.NoticeDelivered: _notice_delivered,
 }
-
-
-def working_exits(portfolio: Portfolio, *, strategy: str, symbol: str) -> tuple[Order, ...]:
-    """Give the exits of a strategy in a symbol that may still execute."""
-    return tuple(
-        order
-        for order in portfolio.working_orders()
-        if order.intent.purpose is Purpose.EXIT
-        and (order.intent.strategy, order.intent.symbol) == (strategy, symbol)
-    )

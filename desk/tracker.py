@@ -7,7 +7,6 @@ order. A status word we do not know is no evidence of anything but that the orde
 """
 
 from datetime import date, datetime
-from decimal import Decimal
 
 from desk.fees import fees_for
 from desk.lifecycle import STATUS_EVENTS, OrderEvent
@@ -115,11 +114,3 @@ def update_fill(update: TradeUpdate) -> BrokerFill | None:
     if update.fill is None:
         return None
     return update.fill.model_copy(update={"client_order_id": update.order.client_order_id})
-
-
-def missing_qty(portfolio: Portfolio, stated: BrokerOrder) -> Decimal:
-    """Give how many executed shares of our order the broker knows and we have not booked."""
-    order = order_of(
-        portfolio, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id
-    )
-    return Decimal(0) if order is None else max(stated.filled_qty - order.filled_qty, Decimal(0))
