@@ -187,7 +187,7 @@ class Session:
                 )
 
     def _check_books(self) -> None:
-        """Compare our books with the broker's when due (T3); small breaks are adjusted as at start-up."""
+        """Compare our books with the broker's when due (T3); a break locks its symbol until a person acts."""
         desk, portfolio = self.desk, self.desk.portfolio
         accepted = frozenset(portfolio.accepted_breaks)
         every = BOOKS_AGAIN if portfolio.breaks else BOOKS_EVERY
@@ -195,7 +195,7 @@ class Session:
         if not is_due and accepted == self._accepted:
             return
         try:
-            level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
+            level_books(desk, adjust_max_usd=None)
         except BrokerUnavailable as error:
             log.warning("books could not be compared", extra={"cause": str(error)})
             self._books_at = None

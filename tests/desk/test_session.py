@@ -366,6 +366,29 @@ def test_t2_a_trade_by_hand_breaks_the_close_until_a_person_accepts_it() -> None
     assert len(kinds(ledger, ev.DayClosed)) == 1
 
 
+def test_t3_a_small_trade_by_hand_in_mid_session_waits_for_a_person() -> None:
+    """Whatever its size, a running session books no foreign trade by itself: the close names it."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    session = r.session_of(desk, SHORT_DAY)
+    steps = session.steps()
+    bought: list[datetime] = []
+
+    def ingest(minute: datetime):
+        if not bought and minute >= LATE + timedelta(minutes=10):
+            bought.append(minute)
+            by_hand(place, "XOM", Side.BUY, Decimal(1), Decimal("100"))
+        return steps.ingest(minute)
+
+    session.run(Steps(ingest=ingest, evaluate=steps.evaluate, trade=steps.trade))
+
+    (found,) = kinds(ledger, ev.BreakFound)
+    with pytest.raises(OpenBreaks, match="XOM"):
+        close_day(desk, SHORT_DAY)
+    assert found.found.key == "XOM"
+    assert place.positions()[0].qty == 1
+
+
 def test_t2_a_trade_by_hand_that_is_undone_clears_by_itself() -> None:
     """Sold again by hand, the symbol is flat at both, and the round trip's cash is booked as external."""
     place, ledger, desk = closed_short_day()
