@@ -24,7 +24,7 @@ from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose, Side
 from schemas.risk import LatchName, TradingState
 from schemas.settings import StrategySettings
 from tests import rehearsal as r
-from tests.desk.test_session import (
+from tests.desk.short_day import (
     CLOSE,
     SHORT_DAY,
     Liar,

@@ -1,46 +1,34 @@
 """The loop on the in-process venue: whole days, crashes, lost answers, breaks, kills."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import pytest
 
 from desk.closing import close_day
-from desk.desk import Desk
-from desk.errors import BrokerUnavailable, LedgerUnavailable, NotReady, OpenBreaks, OutcomeUnknown
-from desk.exchange.generated import GeneratedMarket
+from desk.errors import LedgerUnavailable, OutcomeUnknown
 from desk.exchange.venue import Venue
-from desk.kill import kill, latch_events
 from desk.portfolio import replay
-from desk.recovery import recover
-from desk.session import Steps
 from schemas import events as ev
-from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose, Side
-from schemas.risk import LatchName, TradingState
+from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose
 from schemas.settings import SessionSettings
 from tests import rehearsal as r
+from tests.desk.short_day import (
+    CLOSE,
+    LATE,
+    SHORT_DAY,
+    Liar,
+    accepted_and_lost,
+    below,
+    every_third,
+    kinds,
+    lying,
+    never_taken,
+    run_short,
+    short_venue,
+)
 from tests.memory_ledger import MemoryLedger
-
-SHORT_DAY = date(2025, 11, 28)  # closes at 13:00 New York
-LATE = datetime(2025, 11, 28, 17, 15, tzinfo=UTC)  # 12:15: 45 minutes of trading are left
-CLOSE = datetime(2025, 11, 28, 18, 0, tzinfo=UTC)
-
-
-def short_venue(seed: int = 1) -> Venue:
-    """Open a venue on the last 45 minutes of an early close."""
-    return Venue(GeneratedMarket(seed, r.SYMBOLS), session_date=SHORT_DAY, starts_at=LATE)
-
-
-def run_short(desk: Desk, run_id: str = "run-1") -> None:
-    """Run what is left of the short day."""
-    r.session_of(desk, SHORT_DAY, run_id).run()
-
-
-def kinds(ledger: MemoryLedger, kind: type) -> list:
-    """Give the ledger's events of a kind."""
-    return [event for _, event in ledger.read() if isinstance(event, kind)]
 
 
 def test_a_whole_day_ends_flat_with_books_the_auditor_agrees_with() -> None:
@@ -157,50 +145,6 @@ def test_i2_f1_f10_killed_at_a_durable_write_the_next_process_doubles_and_forget
 # ---- a broker that lies ------------------------------------------------------------------------
 
 
-@dataclass
-class Liar:
-    """A broker between desk and venue; everything passes but what a test replaces."""
-
-    place: Venue
-    on_submit: Callable[[Venue, OrderIntent], BrokerOrder]
-
-    def submit(self, intent: OrderIntent) -> BrokerOrder:
-        return self.on_submit(self.place, intent)
-
-    def __getattr__(self, name: str):
-        return getattr(self.place, name)
-
-
-def lying(on_submit: Callable[[Venue, OrderIntent], BrokerOrder]) -> Callable[[Venue], Liar]:
-    """Put a submit of the test's own between desk and venue."""
-    return lambda place: Liar(place, on_submit)
-
-
-def every_third(
-    lie: Callable[[Venue, OrderIntent], BrokerOrder],
-) -> Callable[[Venue, OrderIntent], BrokerOrder]:
-    """Lie on every third order, counting from the first."""
-    count = 0
-
-    def submit(place: Venue, intent: OrderIntent) -> BrokerOrder:
-        nonlocal count
-        count += 1
-        return lie(place, intent) if count % 3 == 1 else place.submit(intent)
-
-    return submit
-
-
-def accepted_and_lost(place: Venue, intent: OrderIntent) -> BrokerOrder:
-    """Take the order and lose the answer, as a 504 may."""
-    place.submit(intent)
-    raise OutcomeUnknown("504 Gateway Time-out")
-
-
-def never_taken(place: Venue, intent: OrderIntent) -> BrokerOrder:
-    """Lose the request."""
-    raise OutcomeUnknown("connection reset")
-
-
 def test_i4_f9_an_accepted_order_whose_answer_was_lost_is_found_and_not_sent_again() -> None:
     """A 504 after acceptance leads to one order, found by its client id, and equal books (I4, F9)."""
     place, ledger = short_venue(), r.new_ledger()
@@ -288,13 +232,6 @@ def test_a_cancel_that_was_lost_is_asked_again() -> None:
     assert not place.open_orders()
 
 
-def below(intent: OrderIntent) -> OrderIntent:
-    """Give a buy a limit nobody sells at."""
-    return (
-        intent if intent.limit_price is None else intent.model_copy(update={"limit_price": Decimal("1.00")})
-    )
-
-
 def test_a_word_that_cannot_be_does_not_end_the_session() -> None:
     """A rejection of a partly filled order is no row of the table: it changes nothing, the day goes on."""
     place, ledger = short_venue(), r.new_ledger()
@@ -327,266 +264,3 @@ def test_a_full_disk_means_no_order() -> None:
         run_short(r.desk_on(place, FullLedger()))
 
     assert place.orders_since(LATE) == ()
-
-
-# ---- breaks ------------------------------------------------------------------------------------
-
-
-def closed_short_day() -> tuple[Venue, MemoryLedger, Desk]:
-    """Run the short day to its end, not yet closed."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    run_short(desk)
-    return place, ledger, desk
-
-
-def by_hand(place: Venue, symbol: str, side: Side, qty: Decimal, price: Decimal | None) -> None:
-    """Trade at the venue on the same account, as a person would."""
-    place.trade_by_hand(symbol=symbol, side=side, qty=qty, price=price)
-
-
-def test_t2_a_trade_by_hand_breaks_the_close_until_a_person_accepts_it() -> None:
-    """close-day names the break and fails; accepted, a rerun books it once; once more is a no-op."""
-    place, ledger, desk = closed_short_day()
-    by_hand(place, "AAPL", Side.BUY, Decimal(7), Decimal("150"))
-
-    with pytest.raises(OpenBreaks, match=r"AAPL.*buy 7") as failed:
-        close_day(desk, SHORT_DAY)
-    (break_id,) = failed.value.break_ids
-    ledger.append([ev.BreakResolved(at=CLOSE, break_id=break_id, how="accepted", by="me", cause="it was me")])
-    booked = close_day(desk, SHORT_DAY)
-    rows = len(ledger.rows)
-    again = close_day(desk, SHORT_DAY)
-
-    assert desk.portfolio.position("AAPL") == 7
-    assert r.audited(place, desk) == []
-    assert booked.booked == 1
-    assert (again.already_closed, again.booked) == (True, 0)
-    assert len(ledger.rows) == rows
-    assert len(kinds(ledger, ev.DayClosed)) == 1
-
-
-def test_t3_a_small_trade_by_hand_in_mid_session_waits_for_a_person() -> None:
-    """Whatever its size, a running session books no foreign trade by itself: the close names it."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    session = r.session_of(desk, SHORT_DAY)
-    steps = session.steps()
-    bought: list[datetime] = []
-
-    def ingest(minute: datetime):
-        if not bought and minute >= LATE + timedelta(minutes=10):
-            bought.append(minute)
-            by_hand(place, "XOM", Side.BUY, Decimal(1), Decimal("100"))
-        return steps.ingest(minute)
-
-    session.run(Steps(ingest=ingest, evaluate=steps.evaluate, trade=steps.trade))
-
-    (found,) = kinds(ledger, ev.BreakFound)
-    with pytest.raises(OpenBreaks, match="XOM"):
-        close_day(desk, SHORT_DAY)
-    assert found.found.key == "XOM"
-    assert place.positions()[0].qty == 1
-
-
-def test_t2_a_trade_by_hand_that_is_undone_clears_by_itself() -> None:
-    """Sold again by hand, the symbol is flat at both, and the round trip's cash is booked as external."""
-    place, ledger, desk = closed_short_day()
-    by_hand(place, "AAPL", Side.BUY, Decimal(7), Decimal("150"))
-    with pytest.raises(OpenBreaks):
-        close_day(desk, SHORT_DAY)
-
-    by_hand(place, "AAPL", Side.SELL, Decimal(7), Decimal("149"))
-    close_day(desk, SHORT_DAY)
-
-    assert desk.portfolio.breaks == {}
-    assert [event.how for event in kinds(ledger, ev.BreakResolved)] == ["cleared"]
-    assert r.audited(place, desk) == []
-
-
-def test_i9_f4_a_large_break_at_start_halts_and_a_small_one_is_adjusted() -> None:
-    """A manual trade found at start-up is booked when small; when large nothing is sent (I9, F4)."""
-    for qty, price, state in ((1, "100", TradingState.ACTIVE), (50, "100", TradingState.HALTED)):
-        place, ledger = short_venue(), r.new_ledger()
-        desk = r.desk_on(place, ledger)
-        recover(desk, SHORT_DAY)
-        by_hand(place, "XOM", Side.BUY, Decimal(qty), Decimal(price))
-
-        found = recover(desk, SHORT_DAY)
-
-        assert found.trading_state is state
-        assert (desk.portfolio.position("XOM") == qty) is (state is TradingState.ACTIVE)
-        if state is TradingState.HALTED:
-            sent = len(place.orders_since(LATE))
-            run_short(desk)
-            assert len(place.orders_since(LATE)) == sent
-        else:
-            assert r.audited(place, desk) == []
-
-
-# ---- kill, losses, readiness -------------------------------------------------------------------
-
-
-def test_i14_f11_a_kill_in_mid_session_leaves_the_broker_flat_and_verified() -> None:
-    """A latch appended by another process: cancel, flatten, verify; no entry follows (I14, F11)."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    session = r.session_of(desk, SHORT_DAY)
-    steps = session.steps()
-    killed_at: list[datetime] = []
-
-    def trade(minute: datetime, signals):
-        outcome = steps.trade(minute, signals)
-        if desk.portfolio.holdings() and not killed_at:
-            killed_at.append(desk.now())
-            ledger.append(latch_events(desk, cause="test", by="me"))
-        return outcome
-
-    session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
-
-    assert killed_at
-    assert place.positions() == ()
-    assert place.open_orders() == ()
-    assert len(kinds(ledger, ev.KillVerified)) == 1
-    later = [e for e in kinds(ledger, ev.OrderPlanned) if e.at > killed_at[0]]
-    assert all(event.intent.purpose is Purpose.EXIT for event in later)
-    assert LatchName.KILL in desk.portfolio.latches
-    assert r.audited(place, desk) == []
-
-
-def test_i14_a_second_kill_in_one_session_flattens_again() -> None:
-    """Killed, released and killed again, the same process executes both (I14)."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    session = r.session_of(desk, SHORT_DAY)
-    steps = session.steps()
-    kills = 0
-
-    def trade(minute: datetime, signals):
-        nonlocal kills
-        outcome = steps.trade(minute, signals)
-        if LatchName.KILL in desk.portfolio.latches and kills == 1:
-            released = ev.LatchReleased(at=desk.now(), name=LatchName.KILL, by="me", cause="go on")
-            active = ev.TradingStateChanged(at=desk.now(), state=TradingState.ACTIVE, cause="go on", by="me")
-            ledger.append([released, active])
-        elif desk.portfolio.holdings() and kills < 2:
-            kills += 1
-            ledger.append(latch_events(desk, cause=f"kill {kills}", by="me"))
-        return outcome
-
-    session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
-
-    assert kills == 2
-    assert len(kinds(ledger, ev.KillVerified)) == 2
-    assert place.positions() == ()
-
-
-def test_kill_adopts_what_a_person_holds_and_closes_it() -> None:
-    """Flat as the broker says includes positions that were made by hand."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    by_hand(place, "MSFT", Side.BUY, Decimal(20), None)
-
-    verified = kill(desk, cause="test", by="me")
-
-    assert verified.positions_closed == 1
-    assert place.positions() == ()
-
-
-def test_r3_a_daily_loss_latches_flattens_and_survives_a_restart() -> None:
-    """At the loss limit everything is closed, and the next process still refuses entries (R3, F6, I7)."""
-    place, ledger = short_venue(), r.new_ledger()
-    limits = r.settings(daily_loss_usd=Decimal("1"))
-    desk = r.desk_on(place, ledger, configured=limits)
-    run_short(desk)
-
-    latches = kinds(ledger, ev.LatchSet)
-    after = [e for e in kinds(ledger, ev.OrderPlanned) if e.at > latches[0].at]
-    restarted = r.desk_on(place, ledger, configured=limits)
-
-    assert len(latches) == 1
-    assert latches[0].number >= 1
-    assert all(event.intent.purpose is Purpose.EXIT for event in after)
-    assert place.positions() == ()
-    assert LatchName.DAILY_LOSS in restarted.portfolio.latches
-
-
-def test_f8_minutes_without_bars_give_no_entries_and_the_day_goes_on() -> None:
-    """When the provider does not answer, the minute is skipped and nothing is decided on old bars (F8)."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    session = r.session_of(desk, SHORT_DAY)
-    steps = session.steps()
-    down_from, down_to = LATE + timedelta(minutes=10), LATE + timedelta(minutes=20)
-
-    def ingest(minute: datetime):
-        if down_from <= minute < down_to:
-            raise BrokerUnavailable("market data: 503 three times")
-        return steps.ingest(minute)
-
-    session.run(Steps(ingest=ingest, evaluate=steps.evaluate, trade=steps.trade))
-
-    planned = kinds(ledger, ev.OrderPlanned)
-    assert planned
-    assert not [e for e in planned if down_from <= e.intent.bar_ts < down_to]
-    assert r.audited(place, desk) == []
-
-
-def test_a_strategy_that_raises_is_stopped_and_the_others_go_on() -> None:
-    """One idea's bug costs neither the session nor another idea (S3)."""
-    place, ledger = short_venue(), r.new_ledger()
-
-    class Broken(r.Churner):
-        def signals(self, bars):
-            raise ZeroDivisionError("no volume")
-
-    good, bad = r.Churner(), Broken(name="broken")
-    base = r.desk_on(place, ledger)
-    run_short(replace(base, strategies=(bad, good)))
-
-    assert [event.strategy for event in kinds(ledger, ev.StrategyStopped)] == ["broken"]
-    assert {event.intent.strategy for event in kinds(ledger, ev.OrderPlanned)} == {"churner"}
-
-
-def test_an_exception_in_the_loop_halts_flattens_and_is_raised() -> None:
-    """A bug in a step leaves the account flat, the state HALTED, and the traceback to the caller."""
-    place, ledger = short_venue(), r.new_ledger()
-    desk = r.desk_on(place, ledger)
-    session = r.session_of(desk, SHORT_DAY)
-    steps = session.steps()
-
-    def trade(minute: datetime, signals):
-        outcome = steps.trade(minute, signals)
-        if desk.portfolio.holdings():
-            raise ValueError("a bug")
-        return outcome
-
-    with pytest.raises(ValueError, match="a bug"):
-        session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
-
-    place.sleep_until(place.now() + timedelta(minutes=2))
-    assert desk.portfolio.trading_state is TradingState.HALTED
-    assert place.positions() == ()
-
-
-def test_d6_start_up_refuses_a_calendar_that_differs_from_the_brokers() -> None:
-    """Library and broker must agree on the session's hours before anything is traded."""
-
-    class OtherHours(Liar):
-        def calendar(self, start: date, end: date):
-            (hours,) = self.place.calendar(start, end)
-            return (hours.model_copy(update={"closes_at": hours.closes_at + timedelta(hours=3)}),)
-
-    place = short_venue()
-    desk = r.desk_on(place, r.new_ledger(), wrap=lambda venue: OtherHours(venue, lambda v, i: v.submit(i)))
-
-    with pytest.raises(NotReady, match="calendars disagree on 2025-11-28"):
-        run_short(desk)
-
-
-def test_close_day_before_the_close_says_so() -> None:
-    """The end of day cannot come before the end."""
-    desk = r.desk_on(short_venue(), r.new_ledger())
-
-    with pytest.raises(NotReady, match="still open"):
-        close_day(desk, SHORT_DAY)
