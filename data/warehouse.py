@@ -91,6 +91,9 @@ class Warehouse:
             self.load(self._ledger)
         except (WarehouseError, LedgerError) as error:
             self._warn(str(error))
+        except Exception as error:  # noqa: BLE001  a defect of a projection costs rows here, never an exit (I11)
+            _log.exception("warehouse flush failed")
+            self._warn(f"{type(error).__name__}: {error}")
         else:
             if self.trouble is not None:
                 _log.info("warehouse caught up", extra={"path": str(self.path)})

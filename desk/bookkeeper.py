@@ -14,7 +14,7 @@ from desk.hours import session_hours
 from desk.reconciler import Reconciliation, reconcile
 from desk.settler import booking_date, snapshot
 from schemas.events import BreakFound, BreakResolved, PositionAdjusted
-from schemas.risk import Break
+from schemas.risk import Break, BreakKind
 
 log = logging.getLogger(__name__)
 
@@ -24,20 +24,26 @@ ROUNDS_MAX = 10
 LOOKS = 3
 LOOK_AGAIN = timedelta(seconds=2)
 BEFORE_OPEN = timedelta(hours=12)
+# A break is found at the latest at the next start-up, and four days without a session are the longest.
+BREAK_REACH = timedelta(days=5)
+# Only what the books can take over is adjusted without a person; an open order needs one.
+ADJUSTABLE = frozenset({BreakKind.POSITION, BreakKind.FOREIGN_FILL, BreakKind.CASH})
 
 
 def books_since(desk: Desk) -> datetime:
     """Give the instant from which orders and executions are compared.
 
     That is half a day before the open of the last session this ledger knows, never before the account
-    was opened in it: what is older was closed by an earlier reconcile or is part of the balance.
+    was opened in it: what is older was closed by an earlier reconcile or is part of the balance. While a
+    break is open it reaches back to what caused it, whatever sessions began since.
     """
     portfolio = desk.portfolio
     day = portfolio.session_date if portfolio.session_date is not None else booking_date(desk.now())
     hours = session_hours(day)
     since = (hours.opens_at if hours is not None else desk.now()) - BEFORE_OPEN
     working = [order.planned_at for order in portfolio.working_orders()]
-    since = min([since, *working])
+    causes = [item.found_at - BREAK_REACH for item in portfolio.breaks.values()]
+    since = min([since, *working, *causes])
     return since if portfolio.opened_at is None else max(since, portfolio.opened_at)
 
 
@@ -46,7 +52,8 @@ def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, .
 
     Args:
         desk: the desk; its journal must hold the lease.
-        adjust_max_usd: breaks up to this are adjusted in the books at once; None adjusts nothing.
+        adjust_max_usd: breaks of quantities and cash up to this are adjusted in the books at once; None
+            adjusts nothing. Breaks of orders always wait for a person.
 
     Raises:
         BrokerUnavailable: the broker's books could not be read.
@@ -57,7 +64,11 @@ def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, .
             break
         desk.clock.sleep_until(desk.now() + LOOK_AGAIN)
     _record_breaks(desk, found.breaks)
-    small = [b for b in found.breaks if adjust_max_usd is not None and b.notional_usd <= adjust_max_usd]
+    small = [
+        item
+        for item in found.breaks
+        if adjust_max_usd is not None and item.kind in ADJUSTABLE and item.notional_usd <= adjust_max_usd
+    ]
     for item in small:
         log.warning("break adjusted in the books", extra={"break_id": item.break_id, "detail": item.detail})
         desk.journal.record(

@@ -29,7 +29,15 @@ from desk.portfolio import EXTERNAL, Portfolio
 from desk.positions import ZERO
 from desk.tracker import external_fill, fill_event, order_of, status_events
 from schemas.account import BrokerSnapshot
-from schemas.events import AccountOpened, AnyEvent, CashAdjusted, FillRecorded, FillSource, PositionAdjusted
+from schemas.events import (
+    AccountOpened,
+    AnyEvent,
+    CashAdjusted,
+    FillRecorded,
+    FillSource,
+    OrderCanceled,
+    PositionAdjusted,
+)
 from schemas.orders import OrderState
 from schemas.risk import Break, BreakKind, RiskLimits
 
@@ -219,6 +227,11 @@ def _differences(
     elif cash is not None:
         breaks.append(cash)
     orders = (*_order_breaks(ours, theirs, now), *_overfills(ours, now))
+    repairs += [
+        OrderCanceled(at=now, client_order_id=item.key)
+        for item in orders
+        if item.kind is BreakKind.SHADOW_ORDER and item.break_id in ours.accepted_breaks
+    ]
     breaks += [item for item in orders if item.break_id not in ours.accepted_breaks]
     return Reconciliation(tuple(repairs), tuple(breaks) if not repairs else ())
 

@@ -9,6 +9,7 @@ a person accepts it (I9). Loss latches come back with the replay (I7). Running i
 import logging
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 
 from desk.bookkeeper import level_books
 from desk.desk import Desk
@@ -17,7 +18,7 @@ from desk.hours import session_hours
 from desk.settler import end_never_arrived, lose_pending, settle
 from schemas.account import SessionHours
 from schemas.events import TradingStateChanged
-from schemas.risk import Break, TradingState
+from schemas.risk import Break, BreakKind, TradingState
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,15 @@ def recover(desk: Desk, session_date: date) -> Recovery:
     settle(desk)
     end_never_arrived(desk)
     breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
-    if breaks and desk.portfolio.trading_state is not TradingState.HALTED:
-        worst = max(breaks, key=lambda item: item.notional_usd)
+    grave = [item for item in breaks if _is_grave(item, desk.settings.risk.break_halt_usd)]
+    if grave and desk.portfolio.trading_state is not TradingState.HALTED:
+        worst = max(grave, key=lambda item: item.notional_usd)
         desk.journal.record(
             TradingStateChanged(
                 at=desk.now(),
                 state=TradingState.HALTED,
                 by="start-up",
-                cause=f"{len(breaks)} breaks, the largest: {worst.detail} "
+                cause=f"{len(grave)} breaks, the largest: {worst.detail} "
                 f"({worst.notional_usd:.2f} USD over {desk.settings.risk.break_halt_usd})",
             )
         )
@@ -68,6 +70,12 @@ def recover(desk: Desk, session_date: date) -> Recovery:
         breaks=breaks,
         trading_state=desk.portfolio.trading_state,
     )
+
+
+def _is_grave(item: Break, halt_usd: Decimal) -> bool:
+    """Tell whether trading waits for a person: large, of unknown size, or of an order of ours."""
+    ours = item.kind in (BreakKind.SHADOW_ORDER, BreakKind.OVERFILL)
+    return ours or item.notional_usd > halt_usd or item.notional_usd == 0
 
 
 def _agreed_hours(desk: Desk, session_date: date) -> SessionHours:

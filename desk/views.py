@@ -72,6 +72,8 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
     positions: dict[str, Decimal] = {}
     for (_, symbol), position in portfolio.holdings().items():
         positions[symbol] = positions.get(symbol, ZERO) + position.qty
+    # A holding the desk does not watch counts at what it cost; entries into it still need a fresh bar.
+    costs = {symbol: position.avg_price for (_, symbol), position in portfolio.holdings().items()}
     return GateView(
         now=now,
         session=session,
@@ -81,7 +83,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         daily_pnl=day_result(desk, market).pnl,
         positions=positions,
         working=orders,
-        prices=market.prices,
+        prices={**costs, **market.prices},
         newest_bar_ts=market.newest_bar_ts,
         suspect=market.suspects,
         assets=market.assets,

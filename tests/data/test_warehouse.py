@@ -13,9 +13,11 @@ import polars as pl
 import pytest
 
 from data.duckfile import query_readonly
+from data.ledger import Ledger
 from data.warehouse import Warehouse
 from desk.errors import BadQuery, WarehouseBusy, WarehouseUnavailable
 from schemas.bars import PRINT_SCHEMA, QUARANTINE_SCHEMA
+from schemas.events import AnyEvent
 from schemas.signals import SIGNAL_SCHEMA
 from tests.data.makers import START, HandClock
 
@@ -271,6 +273,22 @@ def _no_room_on_disk() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_i11_a_defect_of_a_projection_never_reaches_the_session(tmp_path: Path) -> None:
+    """Whatever goes wrong on the way into DuckDB, flush says so and returns."""
+
+    class Impossible(Ledger):
+        def read(self, after_seq: int = 0) -> Iterator[tuple[int, AnyEvent]]:
+            raise KeyError("an event nobody thought of")
+
+    warehouse = _warehouse(tmp_path)
+    warehouse._ledger = Impossible.__new__(Impossible)
+
+    warehouse.flush()
+
+    assert warehouse.trouble is not None
+    assert "KeyError" in warehouse.trouble
 
 
 def test_i11_a_full_disk_loses_bars_and_says_how_many(tmp_path: Path) -> None:

@@ -260,3 +260,22 @@ def test_an_unanswered_order_is_no_shadow() -> None:
     ours = replay([planned(intent()), ev.OrderOutcomeLost(at=NOON, client_order_id="mqd-a", cause="504")])
 
     assert compare(ours, snapshot()).breaks == ()
+
+
+def test_an_accepted_shadow_ends_the_order() -> None:
+    """A person says that the broker is right: the order is not working any more."""
+    order = intent("mqd-s", qty="10")
+    ours = replay(
+        [
+            ev.AccountOpened(at=NOON, cash=Decimal(0)),
+            planned(order),
+            ev.OrderAcknowledged(at=NOON, client_order_id="mqd-s", broker_order_id="b-mqd-s"),
+        ]
+    )
+    (found,) = settled(ours, snapshot()).breaks
+    ours.apply(ev.BreakResolved(at=NOON, break_id=found.break_id, how="accepted", by="me", cause="gone"))
+
+    result = settled(ours, snapshot())
+
+    assert result.breaks == ()
+    assert ours.orders["mqd-s"].state.value == "canceled"

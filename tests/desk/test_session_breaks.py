@@ -8,12 +8,14 @@ import pytest
 
 from desk.closing import close_day
 from desk.errors import BrokerUnavailable, NotReady, OpenBreaks
+from desk.exchange.generated import GeneratedMarket
+from desk.exchange.venue import Venue
 from desk.kill import kill, latch_events
 from desk.recovery import recover
 from desk.session import Steps
 from schemas import events as ev
-from schemas.orders import Purpose, Side
-from schemas.risk import LatchName, TradingState
+from schemas.orders import OrderIntent, Purpose, Side
+from schemas.risk import BreakKind, LatchName, TradingState
 from tests import rehearsal as r
 from tests.desk.short_day import (
     CLOSE,
@@ -26,6 +28,7 @@ from tests.desk.short_day import (
     run_short,
     short_venue,
 )
+from tests.makers import intent
 
 # ---- breaks ------------------------------------------------------------------------------------
 
@@ -107,6 +110,66 @@ def test_i9_f4_a_large_break_at_start_halts_and_a_small_one_is_adjusted() -> Non
             assert len(place.orders_since(LATE)) == sent
         else:
             assert r.audited(place, desk) == []
+
+
+def test_a_holding_the_desk_does_not_watch_stops_no_entry() -> None:
+    """Shares of another symbol in the account count at their cost and do not make every entry a no."""
+    place = Venue(GeneratedMarket(1, (*r.SYMBOLS, "KO")), session_date=SHORT_DAY, starts_at=LATE)
+    ledger = r.new_ledger()
+    place.trade_by_hand(symbol="KO", side=Side.BUY, qty=Decimal(5), price=None)
+    desk = r.desk_on(place, ledger)
+
+    run_short(desk)
+
+    assert kinds(ledger, ev.OrderPlanned)
+    assert [(p.symbol, p.qty) for p in place.positions()] == [("KO", Decimal(5))]
+
+
+def test_a_hand_made_order_that_rests_is_named_and_never_adjusted() -> None:
+    """An open order that is not ours stays a break until a person says so; a small one does not halt."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    recover(desk, SHORT_DAY)
+    place.submit(foreign_buy())
+
+    found = recover(desk, SHORT_DAY)
+
+    assert [item.kind for item in found.breaks] == [BreakKind.FOREIGN_ORDER]
+    assert found.trading_state is TradingState.ACTIVE
+    assert kinds(ledger, ev.BreakResolved) == []
+
+
+def foreign_buy() -> OrderIntent:
+    """Give an order this desk never planned."""
+    return intent("by-hand-1", symbol="XOM", qty="3", limit_price="1.00")
+
+
+def test_t2_a_break_left_open_overnight_is_the_same_break_the_next_day() -> None:
+    """A new session does not make another break of it: what caused it is still looked at."""
+    place, ledger, desk = closed_short_day()
+    by_hand(place, "AAPL", Side.BUY, Decimal(7), Decimal("150"))
+    with pytest.raises(OpenBreaks) as first:
+        close_day(desk, SHORT_DAY)
+    ledger.append([session_started(date(2025, 12, 1))])
+    desk.journal.catch_up()
+
+    with pytest.raises(OpenBreaks) as second:
+        close_day(desk, SHORT_DAY)
+
+    assert second.value.break_ids == first.value.break_ids
+
+
+def session_started(day: date) -> ev.SessionStarted:
+    """Make the start of a later session."""
+    return ev.SessionStarted(
+        at=CLOSE + timedelta(days=3),
+        session_date=day,
+        run_id="later",
+        strategies=(),
+        symbols=(),
+        settings_hash="",
+        equity=Decimal(100_000),
+    )
 
 
 # ---- kill, losses, readiness -------------------------------------------------------------------
