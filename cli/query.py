@@ -48,7 +48,12 @@ def sql(
         out = console()
         out.print(table)
         more = f", the first {ROWS_SHOWN_MAX:,} shown" if len(result.rows) > ROWS_SHOWN_MAX else ""
-        out.print(f"{len(result.rows):,} rows{more}")
+        zone = "; instants are UTC" if result.has_instants else ""
+        out.print(f"{_counted(len(result.rows))}{more}{zone}")
+
+
+def _counted(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def report(

@@ -21,7 +21,8 @@ NOTHING = "-"
 
 def console() -> Console:
     """Give a console for answers; into a pipe it writes full lines without colour."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)  # data are shown as they are
 
 
 def grid(title: str | None, *columns: str) -> Table:

@@ -42,7 +42,9 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
         if held is not None:
             raise WarehouseBusy(f"warehouse {path} is held by {_who(held)}") from error
         if read_only and not path.exists():
-            raise WarehouseUnavailable(f"warehouse {path}: there is no such file yet") from error
+            raise WarehouseUnavailable(
+                f"warehouse {path}: there is no such file yet; the first session makes it"
+            ) from error
         raise WarehouseUnavailable(f"warehouse {path}: {one_line(error)}") from error
     except duckdb.ConnectionException as error:
         # The same process has it open the other way (reading while writing).
@@ -108,6 +110,9 @@ def query_readonly(
 
 def _frame(connection: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
     try:
+        count = len(connection.extract_statements(sql))
+        if count > 1:
+            raise BadQuery(f"{count} statements, allowed: one at a time")
         relation = connection.sql(sql)
         if relation is None:
             raise BadQuery("the statement gives no rows to show")

@@ -305,7 +305,7 @@ class Ledger:
 def _make_room(path: Path, *, create: bool) -> None:
     if not create:
         if not path.is_file():
-            raise LedgerUnavailable(f"ledger {path}: there is no such file")
+            raise LedgerUnavailable(f"ledger {path}: there is no such file yet; the first session makes it")
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

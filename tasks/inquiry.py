@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from desk.hours import NEW_YORK
 from desk.notice_words import alert_words
 from desk.portfolio import Order, Portfolio
 from schemas.events import EVENTS, AnyEvent, MinuteClosed, SessionEnded, SessionStarted
@@ -217,7 +218,8 @@ def words_of(event: AnyEvent) -> str:
         return alert[1]
     match event:
         case MinuteClosed():
-            return f"{event.bar_ts:%H:%M} equity {event.equity:,.2f}, gross {event.gross:,.2f}"
+            minute = event.bar_ts.astimezone(NEW_YORK)
+            return f"{minute:%H:%M} equity {event.equity:,.2f}, gross {event.gross:,.2f}"
         case SessionStarted():
             return f"{event.session_date} by run {event.run_id}: {', '.join(event.symbols)}"
         case SessionEnded():

@@ -6,6 +6,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from data.duckfile import query_readonly
 from desk.errors import NoBars
 from schemas.events import SessionStarted
@@ -16,10 +18,11 @@ from tasks.resources import open_ledger, warehouse_path
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """An answer: column names, which of them hold numbers, and the rows."""
+    """An answer: column names, which of them hold numbers, whether any holds instants (UTC), and the rows."""
 
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
+    has_instants: bool
     rows: tuple[tuple[Any, ...], ...]
 
 
@@ -35,6 +38,9 @@ def rows_of(settings: Settings, statement: str) -> Rows:
     return Rows(
         columns=tuple(frame.columns),
         numeric=tuple(kind.is_numeric() for kind in frame.dtypes),
+        has_instants=any(
+            isinstance(kind, pl.Datetime) and kind.time_zone is not None for kind in frame.dtypes
+        ),
         rows=tuple(frame.iter_rows()),
     )
 

@@ -105,6 +105,8 @@ def test_log_lists_and_filters(traded: Desk) -> None:
     assert len(all_of_them) > 210
     assert len(newest) == 3
     assert len(ends) == 1
+    minutes = traded("log", "--after", "0", "--kind", "minute_closed").out.splitlines()
+    assert minutes[0].split()[4] == "09:30"  # New York, as the time before it
     assert "allowed:" in traded.fails("log", "--kind", "gossip", code=2)
 
 
@@ -124,10 +126,13 @@ def test_sql_reads_the_warehouse(traded: Desk) -> None:
     assert traded("sql", "SELECT count(*) AS n FROM fills", "--json").json == [{"n": theirs}]
     assert traded("sql", "SELECT count(*) AS n FROM fills", "--csv").out == f"n\n{theirs}\n"
     assert str(theirs) in traded("sql", "SELECT count(*) AS n FROM fills").out
+    assert "instants are UTC" in traded("sql", "SELECT filled_at FROM fills").out
+    assert ":x: [red]no colour[/red]" in traded("sql", "SELECT ':x: [red]no colour[/red]' AS data").out
 
 
 @pytest.mark.parametrize(
-    "statement", ["SELEKT 1", "SELECT * FROM nowhere", "DELETE FROM bar_prints", "DROP TABLE fills"]
+    "statement",
+    ["SELEKT 1", "SELECT 1; SELECT 2", "SELECT * FROM nowhere", "DELETE FROM bar_prints", "DROP TABLE fills"],
 )
 def test_sql_refuses_in_one_line(traded: Desk, statement: str) -> None:
     """Wrong SQL, and SQL that would change something, is one line and exit code 1."""
