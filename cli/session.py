@@ -24,8 +24,9 @@ Day = Annotated[
 def session(day: Day = None) -> None:
     """Trade one session to its close without Prefect; takes over where a crashed one stopped."""
     from tasks.by_hand import trade_session
+    from tasks.resources import make_strategies
 
-    load_settings()  # a mistake in desk.yaml is answered before anything is begun
+    make_strategies(load_settings())  # a mistake in desk.yaml is answered before anything is begun
     out = console()
     with _progress(out) as progress:
         bar = progress.add_task("starting: replay, broker, reconcile", total=None)
@@ -39,7 +40,10 @@ def session(day: Day = None) -> None:
                 f"{minute.fills_today} fills",
             )
 
-        words = trade_session(_date(day), on_minute=show)
+        try:
+            words = trade_session(_date(day), on_minute=show)
+        finally:  # a bar of no minutes says nothing
+            progress.update(bar, visible=progress.tasks[0].total is not None)
     out.print(words, soft_wrap=True)
 
 

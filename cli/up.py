@@ -36,8 +36,11 @@ def up(
     paused: Annotated[bool, typer.Option("--paused", help="Deploy with the schedules off.")] = False,
 ) -> None:
     """Start server, worker and the four deployments, and keep them up until Ctrl-C."""
+    from tasks.resources import make_strategies
+
     console = Console()
     settings = load_settings(config)
+    make_strategies(settings)  # a wrong name or parameter is told now, not at the open
     place = PlatformPlace(
         home=settings.store / "prefect", logs=settings.store / "logs" / "prefect", config=config_path(config)
     )

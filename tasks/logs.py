@@ -254,6 +254,8 @@ def _short(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
 
 def _console(redact: Redactor) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
+    # How a phase ended is the answer of the command that ran it, or the state of its flow run.
+    handler.addFilter(lambda record: not hasattr(record, "phase"))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_pre_chain(),

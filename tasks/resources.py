@@ -89,6 +89,7 @@ class Account:
 
     def _take_lease(self, holder: str, *, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
+        is_told = False
         while True:
             try:
                 self.ledger.acquire(holder)
@@ -96,7 +97,9 @@ class Account:
             except LeaseHeld as error:
                 if time.monotonic() >= deadline:
                     raise
-                log.info("waiting for the account", extra={"cause": str(error)})
+                if not is_told:
+                    log.info("waiting for the account", extra={"cause": str(error), "at_most_s": wait_s})
+                    is_told = True
             time.sleep(_LEASE_LOOK_S)
 
     def _outbox(self) -> OutboxPump:

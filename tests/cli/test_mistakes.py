@@ -49,9 +49,10 @@ def test_an_unknown_symbol_is_named(desk: Desk) -> None:
     """A symbol the broker does not know stops the session before its first minute."""
     desk.place.configure(symbols=["AAPL", "ZZZZZ"])
 
-    complaint = desk.fails("session", "--date", str(DAY), code=1)
+    answer = desk("session", "--date", str(DAY))
 
-    assert "ZZZZZ" in complaint
+    assert (answer.code, answer.out.strip()) == (1, "")
+    assert answer.err.count("ZZZZZ") == 1, answer.err
     assert desk("orders").out.strip() == "no such orders"
 
 
@@ -59,10 +60,11 @@ def test_an_unknown_strategy_is_named(desk: Desk) -> None:
     """A strategy that is not registered is answered with those that are."""
     desk.place.configure(strategies=[{"name": "crystal_ball"}])
 
-    complaint = desk.fails("session", "--date", str(DAY), code=1)
+    for command in (("session", "--date", str(DAY)), ("up", "--port", "0")):
+        complaint = desk.fails(*command, code=2)
 
-    assert "crystal_ball" in complaint
-    assert "vwap_mean_reversion" in complaint
+        assert "crystal_ball" in complaint
+        assert "vwap_mean_reversion" in complaint
 
 
 def test_a_second_session_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
