@@ -35,7 +35,13 @@ def kill(
             said.append(shown.words)
             out.print(shown.words, soft_wrap=True)
 
-    verified = kill_account(settings, cause=reason, by=by or getpass.getuser(), on_look=tell)
+    verified = kill_account(
+        settings,
+        cause=reason,
+        by=by or getpass.getuser(),
+        on_latched=lambda: out.print("latched: no entry is sent any more, whatever follows"),
+        on_look=tell,
+    )
     out.print(
         f"verified at the broker {moment(verified.at)} New York: no open orders, no positions "
         f"({verified.orders_canceled} orders canceled, {verified.positions_closed} positions closed). "

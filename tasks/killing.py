@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 def flatten_account(day: Day, *, cause: str, by: str) -> State[Any]:
     """Latch, cancel all, close all, and verify at the broker; fails while the broker shows anything."""
     try:
-        verified = kill_account(day.account.settings, cause=cause, by=by, on_look=_tell)
+        verified = kill_account(
+            day.account.settings, cause=cause, by=by, on_latched=_tell_latched, on_look=_tell
+        )
     except DeskError as error:
         log.error("kill switch is not verified", extra={"cause": str(error)})
         return Failed(message=str(error))
@@ -27,6 +29,10 @@ def flatten_account(day: Day, *, cause: str, by: str) -> State[Any]:
         message=f"flat as the broker says: {verified.orders_canceled} orders canceled, "
         f"{verified.positions_closed} positions closed; the latch stays set until `desk resume`"
     )
+
+
+def _tell_latched() -> None:
+    log.warning("kill latch is set: no entry is sent any more")
 
 
 def _tell(shown: Shown) -> None:

@@ -80,6 +80,7 @@ def kill_account(
     *,
     cause: str,
     by: str,
+    on_latched: Callable[[], None],
     on_look: Callable[[Shown], None],
     wait_s: float = KILL_WAIT_S,
 ) -> KillVerified:
@@ -93,6 +94,7 @@ def kill_account(
         settings: whose account.
         cause: why, in words.
         by: who decided it.
+        on_latched: told once the latch is on disk; whatever fails afterwards, it holds.
         on_look: told what the broker shows, every second.
         wait_s: how long a running session may take, real seconds.
 
@@ -103,6 +105,7 @@ def kill_account(
     """
     with open_account(settings) as account:
         latched_at = _latch(account, cause=cause, by=by)
+        on_latched()
         broker = connect_broker(settings)
         _cancel_all(broker)
         deadline = time.monotonic() + wait_s
