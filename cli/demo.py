@@ -101,6 +101,8 @@ def play(stage: Stage, folder: Path, console: Console, *, keep: bool) -> "tuple[
             runs = _run_day(stage, exchange, platform, console)
             facts = verify_day(config, stage.session_date, exchange.books())
             _show(facts, runs, console, seconds=time.monotonic() - began)
+            told = f"more: desk --config {config} status (explain, orders, log, sql ...)"
+            console.print(told, soft_wrap=True, highlight=False)
             if keep:
                 _keep_up(platform, console)
     finally:
