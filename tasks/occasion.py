@@ -60,6 +60,7 @@ class Day:
         self.phase = phase
         self.run_id = run_id
         self.is_due = False
+        self.is_elsewhere = False  # another live run is at it
         self.is_unseen = False  # Prefect refused to be shown something: it is away
         self.ending: State[Any] = Failed(message=f"{phase} did not begin")
         self._account: Account | None = None
@@ -222,5 +223,6 @@ def _claim(day: Day, account: Account, session_date: date) -> bool:
         account.ledger.reopen(day.phase, session_date)
         claim = account.ledger.claim(day.phase, session_date, day.run_id)
     if not claim.granted:
+        day.is_elsewhere = claim.state is ClaimState.HELD
         day.idle(claim.message)
     return claim.granted

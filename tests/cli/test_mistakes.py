@@ -80,6 +80,18 @@ def test_a_second_session_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch
         assert [event.kind for _, event in ledger.read()] == []
 
 
+def test_a_session_that_another_run_is_at_is_refused(desk: Desk) -> None:
+    """While another live run has the day's session, asking for it again is a failure that names the run."""
+    settings = load_settings(desk.place.config)
+    with closing(open_ledger(settings)) as ledger:
+        ledger.claim("trade-session", DAY, "run one")
+
+        complaint = desk.fails("session", "--date", str(DAY), code=1)
+
+        assert "is being done by run run one" in complaint
+        assert [event.kind for _, event in ledger.read()] == []
+
+
 def test_a_port_in_use_is_named() -> None:
     """An exchange on a port that somebody has is refused with the port."""
     with socket.socket() as taken:
