@@ -14,6 +14,7 @@ from cli.main import app
 from desk.exchange.generated import generate
 from desk.hours import session_hours
 from desk.lifecycle import diagram
+from schemas.signals import SignalContract
 from strategies import registry
 from tests.house import CHECKOUT, ROOMS
 
@@ -167,7 +168,8 @@ def test_the_guides_example_is_a_strategy_without_look_ahead() -> None:
 
     whole, prefix = strategy.signals(frame), strategy.signals(frame.head(50))
 
-    assert prefix.height > 0
+    SignalContract.validate(whole)
+    assert prefix.height == 48  # from the third bar on
     assert whole.head(prefix.height).equals(prefix)
 
 
