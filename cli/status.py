@@ -49,15 +49,18 @@ def status(json: AsJson = False) -> None:
 def _summary(found: "DeskStatus") -> Table:
     desk = found.standing
     table = Table(title=f"{found.account} ({found.mode})", title_justify="left", show_header=False)
-    session = "none yet" if desk.session_date is None else str(desk.session_date)
+    session = "none yet"
+    if desk.session_date is not None:
+        session = f"{desk.session_date} {'open' if desk.session_open else 'not running'}"
     running = found.lease_holder if found.lease_holder is not None else "nobody"
     state = desk.trading_state.value.upper()
     latched = f", latched: {', '.join(latch.name.value for latch in desk.latches)}" if desk.latches else ""
     table.add_row("trading state", f"{state}{latched}")
-    table.add_row("session", f"{session} {'open' if desk.session_open else 'not running'}")
+    table.add_row("session", session)
     table.add_row("lease held by", running)
     table.add_row("newest minute", moment(desk.newest_minute))
-    table.add_row("equity", f"{usd(desk.equity)} USD (cash {usd(desk.cash)})")
+    equity = "none before the first minute" if desk.equity is None else f"{usd(desk.equity)} USD"
+    table.add_row("equity", f"{equity} (cash {usd(desk.cash)})")
     table.add_row(
         "day's P&L",
         f"{signed(desk.day_pnl)} USD (realized {signed(desk.realized)}, unrealized "
