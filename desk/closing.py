@@ -44,7 +44,7 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     """Close a session's books.
 
     Raises:
-        NotReady: the date has no session, or it has not closed yet.
+        NotReady: the date has no session, it has not closed yet, or this desk ran none on it.
         OpenBreaks: the books differ; each break is recorded and named.
         BrokerUnavailable: the broker could not be read.
     """
@@ -98,6 +98,8 @@ def _end_unanswered(desk: Desk) -> None:
 def _closed(desk: Desk, session_date: date, *, booked: int) -> DayResult:
     already = session_date in desk.portfolio.closed_days
     books = desk.journal.at_end_of(session_date)
+    if books.session_date != session_date:
+        raise NotReady(f"{session_date}: the books equal the broker's, but no session ran on that date")
     marked = books.minute is not None and books.minute.session_date == session_date
     equity = books.minute.equity if marked and books.minute is not None else desk.broker.account().equity
     result = DayResult(

@@ -77,6 +77,16 @@ def test_t3_a_small_trade_by_hand_in_mid_session_waits_for_a_person() -> None:
     assert place.positions()[0].qty == 1
 
 
+def test_a_date_on_which_no_session_ran_is_not_closed() -> None:
+    """Books that are equal do not make a day that never was."""
+    _, ledger, desk = closed_short_day()
+
+    with pytest.raises(NotReady, match="no session ran"):
+        close_day(desk, date(2025, 11, 26))
+
+    assert kinds(ledger, ev.DayClosed) == []
+
+
 def test_t2_a_trade_by_hand_that_is_undone_clears_by_itself() -> None:
     """Sold again by hand, the symbol is flat at both, and the round trip's cash is booked as external."""
     place, ledger, desk = closed_short_day()
