@@ -30,6 +30,7 @@ from cli.rehearsal import (
 )
 from cli.up import terminating_as_interrupt
 from tasks.configuration import load_settings
+from tasks.errors import ConfigError
 from tasks.resources import make_strategies
 from tasks.verification import DayFacts, verify_day
 
@@ -65,6 +66,8 @@ def demo(
     ] = None,
 ) -> None:
     """Play a whole trading day on a real Prefect server and a simulated exchange, and prove the books."""
+    if json_path is not None and not json_path.resolve().parent.is_dir():
+        raise ConfigError(f"--json {json_path}: there is no directory {json_path.resolve().parent}")
     console = Console()
     stage = make_stage(
         bars=bars,

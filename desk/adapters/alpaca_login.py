@@ -145,6 +145,6 @@ def _keys(settings: Settings, *, foreign: bool) -> tuple[str, str]:
     texts = {name: "" if secret is None else secret.get_secret_value() for name, secret in given.items()}
     missing = [name for name, text in texts.items() if text == ""]
     if missing and not foreign:
-        names = ", ".join(f"secrets.{name} (DESK_SECRETS__{name.upper()})" for name in missing)
-        raise ConfigError(f"{names} missing; Alpaca needs both keys, put them into .env")
+        names = " and ".join(f"ALPACA_{name.upper()}" for name in missing)
+        raise ConfigError(f"{names} missing; Alpaca needs both keys, in .env beside desk.yaml")
     return texts["api_key"] or "none", texts["secret_key"] or "none"

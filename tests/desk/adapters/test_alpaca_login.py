@@ -24,8 +24,8 @@ def settings(**parts: Any) -> Settings:
         ({"account": {"mode": "live"}, "secrets": LIVE}, "live_confirmed"),
         ({"account": {"mode": "live", "live_confirmed": True}, "secrets": PAPER}, "PK, a paper key"),
         ({"secrets": LIVE}, "AK, a live key"),
-        ({"secrets": {}}, "DESK_SECRETS__API_KEY"),
-        ({"secrets": {"api_key": "PK1"}}, "secrets.secret_key"),
+        ({"secrets": {}}, "ALPACA_API_KEY and ALPACA_SECRET_KEY"),
+        ({"secrets": {"api_key": "PK1"}}, "ALPACA_SECRET_KEY missing"),
         (
             {"secrets": PAPER, "broker": {"trading_url": "https://api.alpaca.markets"}},
             "live host api.alpaca.markets",
