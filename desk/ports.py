@@ -4,7 +4,7 @@ Live, the broker is alpaca_broker, market data alpaca_market, the clock system_c
 `exchange.venue` is all three. A contract suite in tests/contracts holds each to the same behaviour.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -173,6 +173,3 @@ class StrategyRunner(Protocol):
     def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Give signals for all bars given, columns of `schemas.signals.SIGNAL_SCHEMA`."""
         ...
-
-
-EventBatch = Iterable[AnyEvent]

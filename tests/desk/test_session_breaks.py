@@ -348,3 +348,22 @@ def test_close_day_before_the_close_says_so() -> None:
 
     with pytest.raises(NotReady, match="still open"):
         close_day(desk, SHORT_DAY)
+
+
+@pytest.mark.parametrize(("seconds", "ready"), [(4.9, True), (-4.9, True), (5.1, False), (-5.1, False)])
+def test_start_up_refuses_a_clock_that_differs_from_the_brokers(seconds: float, ready: bool) -> None:
+    """A machine whose time is off acts on the wrong bars, so nothing is traded by it."""
+
+    class OtherTime(Liar):
+        def clock(self):
+            stated = self.place.clock()
+            return stated.model_copy(update={"now": stated.now + timedelta(seconds=seconds)})
+
+    place = short_venue()
+    desk = r.desk_on(place, r.new_ledger(), wrap=lambda venue: OtherTime(venue, lambda v, i: v.submit(i)))
+
+    if ready:
+        assert recover(desk, SHORT_DAY).trading_state is TradingState.ACTIVE
+    else:
+        with pytest.raises(NotReady, match=r"clock differs from the broker's by 5\.1 s, limit 5 s"):
+            recover(desk, SHORT_DAY)

@@ -1,62 +1,14 @@
 """The system's clock against the broker's, and the venue's clock over real sockets."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from desk.adapters.system_clock import SystemClock, check_skew
+from desk.adapters.system_clock import SystemClock
 from desk.adapters.venue_clock import VenueClock
-from desk.errors import BrokerUnavailable, ConfigError
+from desk.errors import BrokerUnavailable
 from tests.desk.adapters.rough import RESET, Answer, Said, rough_server
-from tests.desk.adapters.wire import NOON, broker_at
-
-
-class Ticking:
-    """A clock that gives the listed instants, one a call."""
-
-    def __init__(self, *instants: datetime) -> None:
-        self._instants: Iterator[datetime] = iter(instants)
-
-    def now(self) -> datetime:
-        return next(self._instants)
-
-    def sleep_until(self, instant: datetime) -> None:
-        raise AssertionError("nobody sleeps here")
-
-
-def clock_json(now: datetime) -> Answer:
-    """Give the broker's clock, in New York's offset as Alpaca does."""
-    local = now.astimezone(UTC) - timedelta(hours=5)
-    return Answer(
-        200,
-        {
-            "timestamp": local.strftime("%Y-%m-%dT%H:%M:%S.%f") + "000-05:00",
-            "is_open": True,
-            "next_open": "2026-11-23T09:30:00-05:00",
-            "next_close": "2026-11-20T16:00:00-05:00",
-        },
-    )
-
-
-@pytest.mark.parametrize(("skew_s", "fine"), [(1.9, True), (-1.9, True), (2.5, False), (-2.5, False)])
-def test_skew_over_the_limit_is_refused_naming_both(skew_s: float, fine: bool) -> None:
-    """A clock further off than the limit is an error with both times in it."""
-    ours = Ticking(NOON, NOON)
-    with rough_server(lambda said: clock_json(NOON + timedelta(seconds=skew_s))) as server:
-        broker = broker_at(server.url)
-        if fine:
-            assert check_skew(ours, broker) == pytest.approx(skew_s)
-        else:
-            with pytest.raises(ConfigError, match=r"17:00:00.*2\.5 s apart, limit 2\.0 s"):
-                check_skew(ours, broker)
-
-
-def test_a_slow_answer_is_not_skew() -> None:
-    """An answer that took a minute and lies between asking and answering is no skew."""
-    ours = Ticking(NOON, NOON + timedelta(minutes=1))
-    with rough_server(lambda said: clock_json(NOON + timedelta(seconds=30))) as server:
-        assert check_skew(ours, broker_at(server.url)) == 0
+from tests.desk.adapters.wire import NOON
 
 
 def test_system_clock_sleeps_until_an_instant() -> None:
