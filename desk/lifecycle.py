@@ -7,6 +7,7 @@ every event may arrive in any state it could be true in:
 * a fill or a cancel may overtake the acknowledgement;
 * a late acknowledgement says nothing new about an order that already moved on;
 * a fill may follow a cancel, an expiry or even a refusal: money moved, so it is booked;
+* a replaced order is over under its own name: it ends CANCELED, its child is an order of its own;
 * a lost answer (UNKNOWN) ends only on evidence (I4), never by absence within the session.
 
 Whether a fill completes the order is decided by quantities, not by the broker's word: of two fills
@@ -33,6 +34,7 @@ class OrderEvent(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     CANCEL_REFUSED = "cancel_refused"
     CANCELED = "canceled"
+    REPLACED = "replaced"
     EXPIRED = "expired"
 
 
@@ -47,6 +49,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.PARTIAL_FILL: _S.PARTIALLY_FILLED,
         _E.FILL: _S.FILLED,
         _E.CANCELED: _S.CANCELED,
+        _E.REPLACED: _S.CANCELED,
         _E.EXPIRED: _S.EXPIRED,
     },
     _S.UNKNOWN: {
@@ -58,6 +61,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.PARTIAL_FILL: _S.PARTIALLY_FILLED,
         _E.FILL: _S.FILLED,
         _E.CANCELED: _S.CANCELED,
+        _E.REPLACED: _S.CANCELED,
         _E.EXPIRED: _S.EXPIRED,
     },
     _S.SUBMITTED: {
@@ -68,6 +72,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.CANCEL_REQUESTED: _S.SUBMITTED,
         _E.CANCEL_REFUSED: _S.SUBMITTED,
         _E.CANCELED: _S.CANCELED,
+        _E.REPLACED: _S.CANCELED,
         _E.EXPIRED: _S.EXPIRED,
     },
     _S.PARTIALLY_FILLED: {
@@ -77,6 +82,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.CANCEL_REQUESTED: _S.PARTIALLY_FILLED,
         _E.CANCEL_REFUSED: _S.PARTIALLY_FILLED,
         _E.CANCELED: _S.CANCELED,
+        _E.REPLACED: _S.CANCELED,
         _E.EXPIRED: _S.EXPIRED,
     },
     _S.FILLED: {
@@ -90,6 +96,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.FILL: _S.FILLED,
         _E.CANCEL_REFUSED: _S.CANCELED,
         _E.CANCELED: _S.CANCELED,
+        _E.REPLACED: _S.CANCELED,
     },
     _S.EXPIRED: {
         _E.ACKNOWLEDGED: _S.EXPIRED,
@@ -105,6 +112,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.PARTIAL_FILL: _S.PARTIALLY_FILLED,
         _E.FILL: _S.FILLED,
         _E.CANCELED: _S.CANCELED,
+        _E.REPLACED: _S.CANCELED,
         _E.EXPIRED: _S.EXPIRED,
     },
 }

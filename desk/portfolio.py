@@ -43,6 +43,8 @@ class Order:
     filled_qty: Decimal = ZERO
     filled_notional: Decimal = ZERO  # sum of qty x price, USD
     cancel_requested_at: datetime | None = None
+    leg_ids: tuple[str, ...] = ()  # broker ids of its further orders
+    replaced_by: str | None = None  # client order id of the order in its place
     probes: int = 0
     message: str = ""  # the broker's words on a refusal, the cause of a lost answer
 
@@ -149,9 +151,9 @@ class Portfolio:
         return tuple(order for order in self.orders.values() if order.is_working)
 
     def order_by_broker_id(self, broker_order_id: str) -> Order | None:
-        """Give our order with the broker's id, if any."""
+        """Give our order that has the broker's id, itself or as one of its legs, if any."""
         for order in reversed(self.orders.values()):
-            if order.broker_order_id == broker_order_id:
+            if order.broker_order_id == broker_order_id or broker_order_id in order.leg_ids:
                 return order
         return None
 
@@ -181,8 +183,13 @@ class Portfolio:
         return sum((p.fees for p in self.positions.values()), ZERO)
 
     def state_hash(self) -> str:
-        """Give the SHA-256 of the canonical state; equal states have equal hashes, whatever their past."""
-        state = {name: _canonical(getattr(self, name)) for name in _HASHED}
+        """Give the SHA-256 of the canonical state; equal states have equal hashes, whatever their past.
+
+        What is empty or at its default is left out, so a field added later does not change the hashes
+        that older ledgers recorded.
+        """
+        found = {name: _canonical(getattr(self, name)) for name in _HASHED}
+        state = {name: value for name, value in found.items() if value not in (None, {}, [])}
         return hashlib.sha256(json.dumps(state, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -241,11 +248,13 @@ def _canonical(value: Any) -> Any:
         case list() | tuple():
             return [_canonical(item) for item in value]
         case Order() | Position():
-            return {name: _canonical(getattr(value, name)) for name in value.__dataclass_fields__}
+            fields = value.__dataclass_fields__.items()
+            found = {name: getattr(value, name) for name, _ in fields}
+            return {name: _canonical(item) for name, item in found.items() if item is not None and item != ()}
         case None | str() | bool() | int():
             return value
         case _:
-            return _canonical(value.model_dump())
+            return _canonical(value.model_dump(exclude_defaults=True))
 
 
 def _key(value: Any) -> str:
@@ -299,7 +308,14 @@ def _order_planned(p: Portfolio, e: ev.OrderPlanned) -> None:
 
 def _order_acknowledged(p: Portfolio, e: ev.OrderAcknowledged) -> None:
     order = p._moved(e.client_order_id, OrderEvent.ACKNOWLEDGED)
-    p.orders[e.client_order_id] = replace(order, broker_order_id=e.broker_order_id, changed_at=e.at)
+    p.orders[e.client_order_id] = replace(
+        order, broker_order_id=e.broker_order_id, leg_ids=e.leg_ids or order.leg_ids, changed_at=e.at
+    )
+
+
+def _order_replaced(p: Portfolio, e: ev.OrderReplaced) -> None:
+    order = p._moved(e.client_order_id, OrderEvent.REPLACED)
+    p.orders[e.client_order_id] = replace(order, replaced_by=e.by, changed_at=e.at)
 
 
 def _order_stepped(p: Portfolio, e: Any) -> None:
@@ -413,6 +429,7 @@ _ORDER_STEPS: dict[type, OrderEvent] = {
     ev.CancelRequested: OrderEvent.CANCEL_REQUESTED,
     ev.CancelRefused: OrderEvent.CANCEL_REFUSED,
     ev.OrderCanceled: OrderEvent.CANCELED,
+    ev.OrderReplaced: OrderEvent.REPLACED,
     ev.OrderExpired: OrderEvent.EXPIRED,
 }
 
@@ -431,6 +448,7 @@ _HANDLERS: dict[type, Callable[[Portfolio, Any], None]] = {
     ev.CancelRequested: _cancel_requested,
     ev.CancelRefused: _order_stepped,
     ev.OrderCanceled: _order_stepped,
+    ev.OrderReplaced: _order_replaced,
     ev.OrderExpired: _order_stepped,
     ev.FillRecorded: _fill_recorded,
     ev.PositionAdjusted: _position_adjusted,

@@ -20,38 +20,31 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 
 import polars as pl
 
-from desk.bookkeeper import level_books
 from desk.cycle import Cycle, TradeOutcome
 from desk.desk import Desk
-from desk.dispatcher import cancel
 from desk.errors import (
     BrokerUnavailable,
     DataError,
     DeskError,
     IllegalTransition,
-    KillIncomplete,
     LedgerError,
 )
 from desk.flattener import flatten
 from desk.hours import minutes
-from desk.kill import is_flat, kill
-from desk.losses import DayResult, daily_loss
 from desk.recovery import recover
 from desk.settler import end_never_arrived, settle
+from desk.upkeep import Upkeep
+from desk.valuation import Valuation
 from schemas.account import SessionHours
-from schemas.events import Mark, MinuteClosed, SessionEnded, SessionStarted, TradingStateChanged
-from schemas.orders import Purpose
-from schemas.risk import LatchName, TradingState
+from schemas.events import SessionEnded, SessionStarted, TradingStateChanged
+from schemas.risk import TradingState
 
 log = logging.getLogger(__name__)
 
 MINUTE = timedelta(minutes=1)
-BOOKS_EVERY = timedelta(minutes=5)  # five reads; without the stream a trade by hand is unknown this long
-BOOKS_AGAIN = MINUTE  # while a break is open, it is looked at more often whether it cleared
 # After the bell DAY orders expire within seconds at Alpaca; what is still open then is close-day's.
 SETTLE_AFTER_CLOSE = timedelta(seconds=60)
 # A crash flattens for at most half a minute: cancels and market orders take seconds, and the error waits.
@@ -92,10 +85,8 @@ class Session:
         self.run_id = run_id
         self.settings_hash = settings_hash
         self.cycle = Cycle(desk, session_date=session_date)
-        self._flattening: str | None = None  # the reason, once positions must go
-        self._killed_at: datetime | None = None  # of the latch that was executed
-        self._books_at: datetime | None = None  # of the last comparison; None: due at once
-        self._accepted: frozenset[str] = frozenset()  # breaks that comparison knew to be accepted
+        self.upkeep = Upkeep(desk)
+        self.valuation = Valuation(desk, self.cycle, session_date=session_date)
         self._counts = {"minutes": 0, "bars": 0, "signals": 0, "intents": 0, "approved": 0, "denied": 0}
 
     def steps(self) -> Steps:
@@ -133,9 +124,7 @@ class Session:
     def _begin(self, hours: SessionHours) -> None:
         desk = self.desk
         self.cycle.prepare(hours)
-        self._books_at, self._accepted = desk.now(), frozenset(desk.portfolio.accepted_breaks)
-        loss = desk.portfolio.latches.get(LatchName.DAILY_LOSS)
-        self._flattening = None if loss is None else loss.cause
+        self.upkeep.begin()
         if desk.updates is not None:
             desk.updates.start()
         desk.journal.record(
@@ -164,67 +153,7 @@ class Session:
         every = timedelta(seconds=self.desk.settings.session.settle_every_s)
         while (now := self.desk.now()) < until:
             self.desk.clock.sleep_until(min(until, now + every))
-            self._settle(hours)
-
-    def _settle(self, hours: SessionHours) -> None:
-        """Learn what happened, then do what cannot wait for the minute."""
-        desk = self.desk
-        if settle(desk, resend=LatchName.KILL not in desk.portfolio.latches):
-            self._books_at = None
-        if LatchName.KILL in desk.portfolio.latches:
-            self._kill()  # which levels the books itself
-            return
-        self._check_books()
-        now = desk.now()
-        if now < hours.closes_at:
-            self._expire_entries(now)
-            out_at = hours.closes_at - timedelta(minutes=desk.settings.session.close_out_minutes)
-            if desk.settings.session.close_out and now >= out_at:
-                self._flattening = self._flattening or "close-out before the bell"
-            if self._flattening is not None:
-                flatten(
-                    desk, reason=self._flattening, emergency=LatchName.DAILY_LOSS in desk.portfolio.latches
-                )
-
-    def _check_books(self) -> None:
-        """Compare our books with the broker's when due (T3); a break locks its symbol until a person acts."""
-        desk, portfolio = self.desk, self.desk.portfolio
-        accepted = frozenset(portfolio.accepted_breaks)
-        every = BOOKS_AGAIN if portfolio.breaks else BOOKS_EVERY
-        is_due = self._books_at is None or desk.now() >= self._books_at + every
-        if not is_due and accepted == self._accepted:
-            return
-        try:
-            level_books(desk, adjust_max_usd=None)
-        except BrokerUnavailable as error:
-            log.warning("books could not be compared", extra={"cause": str(error)})
-            self._books_at = None
-            return
-        self._books_at, self._accepted = desk.now(), frozenset(portfolio.accepted_breaks)
-
-    def _kill(self) -> None:
-        """Execute each kill latch; while the broker is not flat or does not answer, at every settle.
-
-        An order whose answer was lost may arrive after the broker was seen flat, so what our books hold
-        afterwards is closed like the rest (I14).
-        """
-        portfolio = self.desk.portfolio
-        latch = portfolio.latches[LatchName.KILL]
-        known = any(order.broker_order_id is not None for order in portfolio.working_orders())
-        is_done = self._killed_at == latch.set_at
-        if is_done and ((not known and not portfolio.holdings()) or is_flat(self.desk)):
-            return
-        try:
-            kill(self.desk, cause=latch.cause, by="session")
-            self._killed_at = latch.set_at
-        except (KillIncomplete, BrokerUnavailable) as error:
-            log.error("kill switch is not done", extra={"cause": str(error)})
-
-    def _expire_entries(self, now: datetime) -> None:
-        oldest = now - timedelta(minutes=self.desk.settings.session.entry_ttl_minutes)
-        for order in self.desk.portfolio.working_orders():
-            if order.intent.purpose is Purpose.ENTRY and order.planned_at <= oldest:
-                cancel(self.desk, order, cause="entry not filled in time")
+            self.upkeep.tend(hours)
 
     def _minute(self, minute: datetime, hours: SessionHours, steps: Steps) -> None:
         try:
@@ -238,8 +167,10 @@ class Session:
             self._count(bars=bars.height, signals=signals.height, outcome=outcome)
         elif bars is not None:
             self._count(bars=bars.height, signals=0, outcome=TradeOutcome())
-        self._settle(hours)
-        self._mark(minute, hours)
+        self.upkeep.tend(hours)
+        self.valuation.mark(minute)
+        if self.desk.now() < hours.closes_at:
+            self.upkeep.flattening = self.valuation.hold_loss() or self.upkeep.flattening
         self.desk.recorder.flush()
 
     def _count(self, *, bars: int, signals: int, outcome: TradeOutcome) -> None:
@@ -252,61 +183,6 @@ class Session:
             "denied": outcome.denied,
         }
         self._counts = {name: self._counts[name] + number for name, number in new.items()}
-
-    # ---- equity and loss ------------------------------------------------------------------
-
-    def _mark(self, minute: datetime, hours: SessionHours) -> None:
-        """Value the books at the last prices, record the minute, hold the day's loss against its limit."""
-        desk, portfolio = self.desk, self.desk.portfolio
-        prices = self.cycle.last_prices()
-        marks = {s: prices[s] for s in portfolio.held_symbols() if s in prices}
-        exposures = [
-            position.qty * marks.get(symbol, position.avg_price)
-            for (_, symbol), position in sorted(portfolio.holdings().items())
-        ]
-        net = sum(exposures, Decimal(0))
-        equity = portfolio.cash + net
-        realized, fees = portfolio.realized_pnl(), portfolio.fees()
-        desk.journal.record(
-            MinuteClosed(
-                at=desk.now(),
-                session_date=self.session_date,
-                bar_ts=minute,
-                equity=equity,
-                cash=portfolio.cash,
-                realized_pnl=realized,
-                unrealized_pnl=equity - portfolio.equity_start - realized + fees,
-                fees=fees,
-                gross=sum((abs(value) for value in exposures), Decimal(0)),
-                net=net,
-                marks=tuple(Mark(symbol=symbol, price=price) for symbol, price in sorted(marks.items())),
-            )
-        )
-        self._hold_loss(hours)
-
-    def _hold_loss(self, hours: SessionHours) -> None:
-        desk, portfolio = self.desk, self.desk.portfolio
-        minute = portfolio.minute
-        if minute is None or self.desk.now() >= hours.closes_at:
-            return
-        day = DayResult(
-            realized_pnl=minute.realized_pnl,
-            unrealized_pnl=minute.unrealized_pnl,
-            fees=minute.fees,
-            start_equity=portfolio.equity_start,
-            equity=self.cycle.broker_equity(),
-        )
-        latch = daily_loss(day, desk.settings.risk, latches=portfolio.latches, now=desk.now())
-        if latch is not None:
-            log.error("daily loss latched", extra={"loss": str(latch.number), "limit": str(latch.limit)})
-            desk.journal.record(latch)
-            if portfolio.trading_state is TradingState.ACTIVE:  # HALTED is not loosened
-                desk.journal.record(
-                    TradingStateChanged(
-                        at=desk.now(), state=TradingState.REDUCING, cause=latch.cause, by="desk"
-                    )
-                )
-            self._flattening = latch.cause
 
     # ---- the end --------------------------------------------------------------------------
 

@@ -46,6 +46,15 @@ class Asset(Record):
     exchange: str
 
 
+class Split(Record):
+    """A share split or reverse split: `old` shares become `new` before the open of the ex-date."""
+
+    symbol: str
+    ex_date: date
+    old: Decimal
+    new: Decimal
+
+
 class BrokerClock(Record):
     """The broker's clock; the desk's own is checked against it."""
 

@@ -89,6 +89,7 @@ class OrderAcknowledged(Event):
     kind: Literal["order_acknowledged"] = "order_acknowledged"
     client_order_id: str
     broker_order_id: str
+    leg_ids: tuple[str, ...] = ()  # broker ids of a bracket's, oco's or oto's further orders
 
 
 class OrderRejected(Event):
@@ -143,6 +144,14 @@ class OrderCanceled(Event):
 
     kind: Literal["order_canceled"] = "order_canceled"
     client_order_id: str
+
+
+class OrderReplaced(Event):
+    """The broker put another order of ours in its place; its own fills count, nothing more will come."""
+
+    kind: Literal["order_replaced"] = "order_replaced"
+    client_order_id: str
+    by: str  # client order id of the order that took its place
 
 
 class OrderExpired(Event):
@@ -315,6 +324,7 @@ AnyEvent = Annotated[
     | CancelRequested
     | CancelRefused
     | OrderCanceled
+    | OrderReplaced
     | OrderExpired
     | FillRecorded
     | PositionAdjusted

@@ -29,12 +29,22 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """The order types of this desk (trailing comes with the whole exchange)."""
+    """The order types of this desk; Alpaca's words."""
 
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
     STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class OrderClass(StrEnum):
+    """Whether an order stands alone or brings others with it; Alpaca's words."""
+
+    SIMPLE = "simple"
+    BRACKET = "bracket"  # an entry that opens a take-profit and a stop-loss once it is filled
+    OCO = "oco"  # a take-profit and a stop-loss of a held position: one fills, the other is canceled
+    OTO = "oto"  # an entry that opens one of the two
 
 
 class TimeInForce(StrEnum):
@@ -89,6 +99,14 @@ class OrderIntent(Record):
     time_in_force: TimeInForce
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    trail_price: Decimal | None = None  # USD behind the best price since it began to work
+    trail_percent: Decimal | None = None  # Alpaca's term: 1.5 is 1.5 %
+    order_class: OrderClass = OrderClass.SIMPLE
+    take_profit_price: Decimal | None = None  # limit of the take-profit leg
+    stop_loss_price: Decimal | None = None  # stop of the stop-loss leg
+    stop_loss_limit_price: Decimal | None = None  # makes that leg a stop_limit
+    extended_hours: bool = False
+    replaces: str | None = None  # client order id of our order that this one takes the place of (PATCH)
     purpose: Purpose
     reference_price: Decimal  # arrival price the sizer saw; slippage is measured against it
     bar_ts: datetime  # left edge of the bar that caused it
@@ -196,6 +214,10 @@ class BrokerOrder(Record):
     replaced_by: str | None = None
     replaces: str | None = None
     message: str = ""  # a reject reason, when one is given
+    order_class: str = ""  # "" or "simple", bracket, oco, oto
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    legs: tuple["BrokerOrder", ...] = ()  # of a bracket, oco or oto, when the source nests them
 
 
 class BrokerFill(Record):

@@ -21,6 +21,8 @@ class LatchName(StrEnum):
     """A latch, once set, holds until a person releases it (I7)."""
 
     DAILY_LOSS = "daily_loss"
+    WEEKLY_LOSS = "weekly_loss"
+    DRAWDOWN = "drawdown"
     KILL = "kill"
 
 

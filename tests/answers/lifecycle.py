@@ -10,6 +10,7 @@ pending           outcome_lost      unknown
 pending           partial_fill      partially_filled
 pending           fill              filled
 pending           canceled          canceled
+pending           replaced          canceled
 pending           expired           expired
 unknown           acknowledged      submitted
 unknown           rejected          rejected
@@ -19,6 +20,7 @@ unknown           never_arrived     rejected
 unknown           partial_fill      partially_filled
 unknown           fill              filled
 unknown           canceled          canceled
+unknown           replaced          canceled
 unknown           expired           expired
 submitted         acknowledged      submitted
 submitted         rejected          rejected
@@ -27,6 +29,7 @@ submitted         fill              filled
 submitted         cancel_requested  submitted
 submitted         cancel_refused    submitted
 submitted         canceled          canceled
+submitted         replaced          canceled
 submitted         expired           expired
 partially_filled  acknowledged      partially_filled
 partially_filled  partial_fill      partially_filled
@@ -34,6 +37,7 @@ partially_filled  fill              filled
 partially_filled  cancel_requested  partially_filled
 partially_filled  cancel_refused    partially_filled
 partially_filled  canceled          canceled
+partially_filled  replaced          canceled
 partially_filled  expired           expired
 filled            acknowledged      filled
 filled            fill              filled
@@ -43,6 +47,7 @@ canceled          partial_fill      canceled
 canceled          fill              filled
 canceled          cancel_refused    canceled
 canceled          canceled          canceled
+canceled          replaced          canceled
 expired           acknowledged      expired
 expired           partial_fill      expired
 expired           fill              filled
@@ -53,6 +58,7 @@ rejected          rejected          rejected
 rejected          partial_fill      partially_filled
 rejected          fill              filled
 rejected          canceled          canceled
+rejected          replaced          canceled
 rejected          expired           expired
 """
 
