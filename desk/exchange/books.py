@@ -7,7 +7,7 @@ activity.
 Buying power. Only the start values of a paper account are recorded (ALPACA.md section 8), so the rule
 is ours and simple: multiplier x equity, less the market value of all positions (long and short alike),
 less what open orders hold. The multiplier is 4 from 2,000 USD of equity (Reg T's minimum for margin)
-and 1 below, fixed at the session's start.
+and 1 below, fixed at the session's start; the account's owner may cap it at any time.
 """
 
 from dataclasses import dataclass, field, replace
@@ -63,6 +63,30 @@ class FeeCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """The books as a session found them: where the account's history of that session starts."""
+
+    session_date: date
+    cash: Decimal
+    holdings: dict[str, Holding]
+    executions: int  # how many were booked before
+    charges: int
+    last_equity: Decimal
+
+    @classmethod
+    def of(cls, session_date: date, books: "Books") -> "Opening":
+        """Keep the books as they are now."""
+        return cls(
+            session_date=session_date,
+            cash=books.cash,
+            holdings=dict(books.holdings),
+            executions=len(books.executions),
+            charges=len(books.charges),
+            last_equity=books.last_equity,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """The account valued at one moment, USD."""
 
@@ -106,7 +130,8 @@ class Books:
 
     starting_cash: Decimal
     cash: Decimal = ZERO
-    multiplier: int = 1
+    granted_multiplier: int = 1
+    multiplier_cap: int = MARGIN_MULTIPLIER  # the owner's own limit, in force at once
     last_equity: Decimal = ZERO
     last_gross: Decimal = ZERO
     holdings: dict[str, Holding] = field(default_factory=dict)
@@ -119,6 +144,11 @@ class Books:
         self.cash = self.starting_cash
         self.last_equity = self.starting_cash
         self._set_multiplier()
+
+    @property
+    def multiplier(self) -> int:
+        """Give the margin multiplier in force."""
+        return min(self.granted_multiplier, self.multiplier_cap)
 
     def qty(self, symbol: str) -> Decimal:
         """Give the signed position."""
@@ -193,4 +223,4 @@ class Books:
 
     def _set_multiplier(self) -> None:
         """Set the margin multiplier for the session."""
-        self.multiplier = MARGIN_MULTIPLIER if self.last_equity >= MARGIN_FROM_USD else 1
+        self.granted_multiplier = MARGIN_MULTIPLIER if self.last_equity >= MARGIN_FROM_USD else 1

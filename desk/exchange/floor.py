@@ -19,12 +19,13 @@ import polars as pl
 
 from desk.errors import NoBars
 from desk.exchange.blotter import Blotter
-from desk.exchange.books import Books, Totals
+from desk.exchange.books import Books, Opening, Totals
 from desk.exchange.history import public_bars
 from desk.exchange.market import Market, listed
 from desk.exchange.matching import Print, Rules, match
 from desk.exchange.orders import Execution, Ids, OrderRequest, Status, VenueEvent, VenueOrder
 from desk.exchange.refusals import NOT_FOUND, UNPROCESSABLE, Draft, Refusal, Situation, admit, checked
+from desk.exchange.settings import AccountSettings
 from desk.exchange.tape import EXTENDED_BEFORE, Tape
 from desk.fees import fees_for
 from desk.hours import LAST_DAY, next_session, session_hours
@@ -80,6 +81,8 @@ class Floor:
         self.seed = seed
         self.books = Books(starting_cash)
         self.blotter = Blotter()
+        self.settings = AccountSettings()
+        self.openings = [Opening.of(hours.session_date, self.books)]
         self.listeners: list[Listener] = []
         self.opened_at = self.now
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
@@ -147,8 +150,13 @@ class Floor:
 
     @property
     def shorting_enabled(self) -> bool:
-        """Tell whether the account may sell short: margin only."""
-        return self.books.multiplier > 1
+        """Tell whether the account may sell short: margin only, and not where its owner forbids it."""
+        return self.books.multiplier > 1 and not self.settings.no_shorting
+
+    def configure(self, settings: AccountSettings) -> None:
+        """Put the account's settings in force, for orders that come from now on."""
+        self.settings = settings
+        self.books.multiplier_cap = settings.max_margin_multiplier
 
     def submit(self, request: OrderRequest) -> VenueOrder:
         """Take an order and give it as first answered; it may be filled by the time this returns.
@@ -159,6 +167,7 @@ class Floor:
         draft = checked(request)
         if draft.symbol not in self._assets:
             raise Refusal(422, UNPROCESSABLE, f'asset "{draft.symbol}" not found')
+        self.settings.check(draft)
         self.blotter.check_unused(draft.client_order_id)
         quote = self.tape.quote(draft.symbol, self.now)
         admission = admit(
@@ -275,6 +284,7 @@ class Floor:
     def _roll(self) -> None:
         """Begin the next session."""
         self.books.start_session(self.marks())
+        self.openings.append(Opening.of(next_session(self.hours.session_date).session_date, self.books))
         self.tape = Tape(self.market, next_session(self.hours.session_date), self.rules)
         self._taken.clear()
         self._agenda = self._edges()[1:]

@@ -84,7 +84,7 @@ def account(floor: Floor) -> Json:
         "transfers_blocked": False,
         "account_blocked": False,
         "created_at": instant(floor.opened_at),
-        "trade_suspended_by_user": False,
+        "trade_suspended_by_user": floor.settings.suspend_trade,
         "multiplier": str(totals.multiplier),
         "shorting_enabled": floor.shorting_enabled,
         "equity": amount(totals.equity),
