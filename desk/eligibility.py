@@ -312,7 +312,8 @@ def _fault(intent: OrderIntent, view: GateView, *, flatten: bool) -> str | None:
         return f"quantity {intent.qty} must be positive with at most 9 decimals"
     if wants_limit != (intent.limit_price is not None) or wants_stop != (intent.stop_price is not None):
         return f"a {intent.order_type.value} order with limit {intent.limit_price}, stop {intent.stop_price}"
-    for price in (intent.limit_price, intent.stop_price):
+    legs = (intent.take_profit_price, intent.stop_loss_price, intent.stop_loss_limit_price)
+    for price in (intent.limit_price, intent.stop_price, intent.trail_price, *legs):
         if price is not None and not is_legal_price(price):
             return f"price {price} is not a positive multiple of its tick"
     if intent.purpose is Purpose.ENTRY and not intent.reference_price > 0:

@@ -2,14 +2,15 @@
 
 Gives a market exit for every holding that has no exit working, through the gate and the ledger like
 any order. Working entries of a symbol are canceled first, because the broker refuses an exit against
-them as a wash trade; their exits follow at the next call. An entry without an answer cannot be canceled
+them as a wash trade, and so are protective orders, which hold the shares; their exits follow at the next
+call. An entry without an answer cannot be canceled
 and may not exist, so no exit waits for it. Calling it again and again until nothing is
 held is the intended use: an exit that ended unfilled gets a new attempt, with a new client order id.
 
 What a person holds on the account (EXTERNAL) is the person's: only the kill switch closes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -18,7 +19,7 @@ from desk.dispatcher import Judged, cancel, place
 from desk.gate import review, with_approved
 from desk.portfolio import EXTERNAL, Order
 from desk.settler import booking_date
-from desk.sizer import exit_intent
+from desk.sizer import Key, exit_intent
 from desk.views import MarketView, gate_view
 from schemas.orders import Approval, OrderIntent, Purpose
 
@@ -27,7 +28,14 @@ FAILED_MAX = 20
 MINUTE = timedelta(minutes=1)
 
 
-def flatten(desk: Desk, *, reason: str, emergency: bool = False, by_hand: bool = False) -> int:
+def flatten(
+    desk: Desk,
+    *,
+    reason: str,
+    emergency: bool = False,
+    by_hand: bool = False,
+    only: Collection[Key] | None = None,
+) -> int:
     """Send exits for what is held; give how many holdings are left without a working exit.
 
     Args:
@@ -35,17 +43,22 @@ def flatten(desk: Desk, *, reason: str, emergency: bool = False, by_hand: bool =
         reason: why, in words; kept with the orders.
         emergency: exits that HALTED lets through: of the kill switch, a loss latch, a crash.
         by_hand: whether what a person holds is closed as well; the kill switch does.
+        only: the holdings to close, by (strategy, symbol); all when None.
     """
-    cancel_entries(desk, cause=reason)
-    intents = tuple(_exits(desk, reason, emergency=emergency, by_hand=by_hand))
+    meant = _meant(desk, by_hand=by_hand, only=only)
+    cancel_resting(desk, cause=reason, only=only)
+    intents = tuple(_exits(desk, meant, reason, emergency=emergency))
     if intents:
         place(desk, _judged(desk, intents, emergency=emergency))
-    return sum(1 for key in _meant(desk, by_hand=by_hand) if not exits_of(desk, *key))
+    return sum(1 for key in meant if not any(not o.intent.protects for o in exits_of(desk, *key)))
 
 
-def _meant(desk: Desk, *, by_hand: bool) -> tuple[tuple[str, str], ...]:
-    """Give the holdings to close, by (strategy, symbol), sorted."""
-    return tuple(sorted(key for key in desk.portfolio.holdings() if by_hand or key[0] != EXTERNAL))
+def _meant(desk: Desk, *, by_hand: bool, only: Collection[Key] | None) -> tuple[Key, ...]:
+    """Give the holdings to close, sorted."""
+    held = desk.portfolio.holdings()
+    return tuple(
+        sorted(key for key in held if (by_hand or key[0] != EXTERNAL) and (only is None or key in only))
+    )
 
 
 def _judged(desk: Desk, intents: Sequence[OrderIntent], *, emergency: bool) -> tuple[Judged, ...]:
@@ -59,10 +72,13 @@ def _judged(desk: Desk, intents: Sequence[OrderIntent], *, emergency: bool) -> t
     return tuple(result)
 
 
-def cancel_entries(desk: Desk, *, cause: str) -> None:
-    """Ask for a cancel of every working entry."""
+def cancel_resting(desk: Desk, *, cause: str, only: Collection[Key] | None = None) -> None:
+    """Ask for a cancel of every working entry and protective order, or of those of some holdings."""
     for order in desk.portfolio.working_orders():
-        if order.intent.purpose is Purpose.ENTRY:
+        intent = order.intent
+        if (intent.purpose is Purpose.ENTRY or intent.protects) and (
+            only is None or (intent.strategy, intent.symbol) in only
+        ):
             cancel(desk, order, cause=cause)
 
 
@@ -76,7 +92,7 @@ def exits_of(desk: Desk, strategy: str, symbol: str) -> tuple[Order, ...]:
     )
 
 
-def _exits(desk: Desk, reason: str, *, emergency: bool, by_hand: bool) -> list[OrderIntent]:
+def _exits(desk: Desk, meant: Sequence[Key], reason: str, *, emergency: bool) -> list[OrderIntent]:
     now = desk.now()
     minute = now.replace(second=0, microsecond=0) - MINUTE
     entering = {
@@ -85,8 +101,8 @@ def _exits(desk: Desk, reason: str, *, emergency: bool, by_hand: bool) -> list[O
         if order.intent.purpose is Purpose.ENTRY and order.broker_order_id is not None
     }
     result = []
-    for strategy, symbol in _meant(desk, by_hand=by_hand):
-        attempt, is_pausing = _attempts(desk, strategy=strategy, symbol=symbol)
+    for strategy, symbol in meant:
+        attempt, is_pausing = attempts(desk, strategy=strategy, symbol=symbol)
         if symbol in entering or exits_of(desk, strategy, symbol) or is_pausing:
             continue
         position = desk.portfolio.holdings()[(strategy, symbol)]
@@ -106,7 +122,7 @@ def _exits(desk: Desk, reason: str, *, emergency: bool, by_hand: bool) -> list[O
     return result
 
 
-def _attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, bool]:
+def attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, bool]:
     """Give the next attempt's number, unique in the session, and whether to wait after too many failures."""
     exits = [
         order
@@ -115,8 +131,8 @@ def _attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, bool]:
         and (order.intent.strategy, order.intent.symbol) == (strategy, symbol)
         and order.intent.session_date == booking_date(desk.now())
     ]
-    failed = sum(1 for order in exits if order.state.is_terminal and order.filled_qty == 0)
-    is_recent = any(order.planned_at > desk.now() - MINUTE for order in exits)
+    failed = sum(1 for o in exits if o.state.is_terminal and o.filled_qty == 0 and not o.intent.protects)
+    is_recent = any(o.planned_at > desk.now() - MINUTE and not o.intent.protects for o in exits)
     return 1 + len(exits), failed >= FAILED_MAX and is_recent
 
 

@@ -106,7 +106,7 @@ def _is_our_exit(desk: Desk, stated: BrokerOrder) -> bool:
     order = order_of(
         desk.portfolio, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id
     )
-    return order is not None and order.intent.purpose is Purpose.EXIT
+    return order is not None and order.intent.purpose is Purpose.EXIT and not order.intent.protects
 
 
 def _what_is_left(desk: Desk) -> str:

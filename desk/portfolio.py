@@ -84,6 +84,7 @@ class Portfolio:
     day_trades: dict[date, int] = field(default_factory=dict)  # by session date, of the sessions known
     closed_days: set[date] = field(default_factory=set)
     minute: ev.MinuteClosed | None = None
+    best_marks: dict[tuple[str, str], Decimal] = field(default_factory=dict)  # since the position was opened
     pending_notices: dict[str, ev.NoticeQueued] = field(default_factory=dict)
 
     # ---- the fold -------------------------------------------------------------------------
@@ -215,6 +216,7 @@ _HASHED = (
     "day_trades",
     "closed_days",
     "minute",
+    "best_marks",
     "pending_notices",
 )
 
@@ -356,9 +358,10 @@ def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
     key = (fill.strategy, fill.symbol)
     signed = fill.qty * fill.side.sign
     _count_day_trade(p, fill)
-    p.positions[key] = p.positions.get(key, Position()).after(
-        signed_qty=signed, price=fill.price, fee=fill.fee
-    )
+    before = p.positions.get(key, Position())
+    p.positions[key] = before.after(signed_qty=signed, price=fill.price, fee=fill.fee)
+    if p.positions[key].qty * before.qty <= 0:
+        p.best_marks.pop(key, None)
     p.cash -= signed * fill.price + fill.fee
     p.fills_today += 1
 
@@ -410,6 +413,11 @@ def _latch_released(p: Portfolio, e: ev.LatchReleased) -> None:
 
 def _minute_closed(p: Portfolio, e: ev.MinuteClosed) -> None:
     p.minute = e
+    marks = {mark.symbol: mark.price for mark in e.marks}
+    for key, position in p.holdings().items():
+        if key[1] in marks:
+            pick = max if position.qty > 0 else min
+            p.best_marks[key] = pick(p.best_marks.get(key, marks[key[1]]), marks[key[1]])
 
 
 def _notice_queued(p: Portfolio, e: ev.NoticeQueued) -> None:

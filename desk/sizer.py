@@ -17,7 +17,7 @@ changes nothing. Only rows of the minute `bar_ts` count: an older level may have
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -129,6 +129,21 @@ def unwanted_entries(signals: pl.DataFrame, view: SizingView) -> tuple[WorkingOr
         for level in _levels(signals, view.bar_ts)
         for order in view.working.get((level.strategy, level.symbol), ())
         if order.intent.purpose is Purpose.ENTRY and order.intent.side.sign * level.target <= 0
+    )
+
+
+def leaving_protected(signals: pl.DataFrame, view: SizingView) -> frozenset[Key]:
+    """Give the positions whose level says leave while a protective order holds their shares."""
+    unprotected = {
+        key: tuple(order for order in orders if not order.intent.protects)
+        for key, orders in view.working.items()
+    }
+    protected = {key for key, orders in view.working.items() if len(unprotected[key]) < len(orders)}
+    bare = replace(view, working=unprotected)
+    return frozenset(
+        (level.strategy, level.symbol)
+        for level in _levels(signals, view.bar_ts)
+        if (level.strategy, level.symbol) in protected and _wants_exit(level, bare)
     )
 
 

@@ -15,6 +15,7 @@ from desk.dispatcher import cancel
 from desk.errors import BrokerUnavailable, KillIncomplete
 from desk.flattener import flatten
 from desk.kill import is_flat, kill
+from desk.protector import protect
 from desk.settler import settle
 from schemas.account import SessionHours
 from schemas.orders import Purpose
@@ -63,6 +64,8 @@ class Upkeep:
                 flatten(
                     desk, reason=self.flattening, emergency=LatchName.DAILY_LOSS in desk.portfolio.latches
                 )
+            else:
+                protect(desk)
 
     def _check_books(self) -> None:
         """Compare our books with the broker's when due (T3); a break locks its symbol until a person acts."""

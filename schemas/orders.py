@@ -108,6 +108,7 @@ class OrderIntent(Record):
     extended_hours: bool = False
     replaces: str | None = None  # client order id of our order that this one takes the place of (PATCH)
     purpose: Purpose
+    protects: bool = False  # an exit that rests until its price is met and gives way to any other exit
     reference_price: Decimal  # arrival price the sizer saw; slippage is measured against it
     bar_ts: datetime  # left edge of the bar that caused it
     session_date: date

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from schemas.events import Channel
 from schemas.risk import RiskLimits
@@ -63,6 +63,36 @@ class BrokerSettings(Section):
     read_attempts: int = Field(3, ge=1, le=10, description="Tries of a read; writes are tried once.")
 
 
+class ExitsAt(StrEnum):
+    """Who watches a protective exit's price."""
+
+    AUTO = "auto"  # the broker when it can, else the desk
+    DESK = "desk"
+
+
+class ExitSettings(Section):
+    """How a position is left without being told: fractions of its average price, or of its best price."""
+
+    stop_frac: Decimal | None = Field(
+        None, gt=0, lt=1, description="Leave when the price is this much worse than the entry."
+    )
+    target_frac: Decimal | None = Field(
+        None, gt=0, lt=1, description="Leave when the price is this much better than the entry."
+    )
+    trail_frac: Decimal | None = Field(
+        None, gt=0, lt=1, description="Leave when the price is this much worse than the best since the entry."
+    )
+    at: ExitsAt = Field(ExitsAt.AUTO, description="auto: rest at the broker when it can; desk: never.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ExitSettings":
+        if self.stop_frac is None and self.target_frac is None and self.trail_frac is None:
+            raise ValueError("exits: give at least one of stop_frac, target_frac and trail_frac")
+        if self.stop_frac is not None and self.trail_frac is not None:
+            raise ValueError("exits: stop_frac and trail_frac are both stops; give one of them")
+        return self
+
+
 class StrategySettings(Section):
     """One strategy to run."""
 
@@ -73,6 +103,9 @@ class StrategySettings(Section):
     )
     params: dict[str, float | int | str | bool] = Field(
         default_factory=dict, description="The strategy's own parameters (docs/strategies.md)."
+    )
+    exits: ExitSettings | None = Field(
+        None, description="Protective exits of its positions: stop_frac, target_frac, trail_frac, at."
     )
 
 
