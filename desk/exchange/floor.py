@@ -39,6 +39,7 @@ GTC_LIFE = timedelta(days=90)  # ALPACA.md section 2.3
 MICROSECOND = timedelta(microseconds=1)
 
 Listener = Callable[[VenueEvent], None]
+ClockListener = Callable[[datetime], None]
 
 
 class Floor:
@@ -84,6 +85,7 @@ class Floor:
         self.settings = AccountSettings()
         self.openings = [Opening.of(hours.session_date, self.books)]
         self.listeners: list[Listener] = []
+        self.clocks: list[ClockListener] = []  # told the time when it has moved, before an edge acts
         self.opened_at = self.now
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
         self._taken: dict[str, tuple[datetime, Decimal]] = {}
@@ -109,12 +111,14 @@ class Floor:
             at, act = self._agenda.pop(0)
             self._play(at - MICROSECOND)
             self.now = at
+            self._tell_time()
             act()
         if to > self.now:
             self._play(to)
             self.now = to
         elif to == self.now:
             self._play(to)
+        self._tell_time()
 
     def bars(self, start: datetime, end: datetime) -> pl.DataFrame:
         """Give the public bars with ts in [start, end), earlier sessions included."""
@@ -429,6 +433,11 @@ class Floor:
             )
             for listener in self.listeners:
                 listener(told)
+
+    def _tell_time(self) -> None:
+        """Tell what is played beside the orders, market data among it, how far the market is."""
+        for told in self.clocks:
+            told(self.now)
 
     def _stamp(self) -> datetime:
         """Give the venue's time, later than every stamp before."""
