@@ -21,14 +21,15 @@ import polars as pl
 
 from desk.desk import Desk
 from desk.dispatcher import cancel, place
-from desk.errors import BrokerUnavailable, ConfigError, NotFound
+from desk.errors import BrokerUnavailable, ConfigError
 from desk.gate import review_all
 from desk.hours import previous_session, session_hours
 from desk.inspection import Context, Inspection, Mode
 from desk.inspector import inspect
 from desk.money import nearest_tick
 from desk.ports import StrategyRunner
-from desk.sizer import sizing, unwanted_entries
+from desk.protector import release
+from desk.sizer import leaving_protected, sizing, unwanted_entries
 from desk.tape import Tape
 from desk.views import MarketView, gate_view, sizing_view
 from schemas.account import Asset, BrokerAccount, SessionHours
@@ -76,11 +77,10 @@ class Cycle:
             BrokerUnavailable: it could not be asked.
         """
         self._hours = hours
-        for symbol in self.symbols:
-            try:
-                self._assets[symbol] = self.desk.broker.asset(symbol)
-            except NotFound as error:
-                raise ConfigError(f"symbols: {symbol} is not known to the broker") from error
+        self._assets = dict(self.desk.broker.assets(self.symbols))
+        unknown = [symbol for symbol in self.symbols if symbol not in self._assets]
+        if unknown:
+            raise ConfigError(f"symbols: {', '.join(unknown)} not known to the broker")
         if any(strategy.warm_up > 0 for strategy in self.desk.strategies):
             before = previous_session(self.session_date)
             self._take(before.opens_at, before.closes_at, Mode.BACKFILL)
@@ -127,6 +127,9 @@ class Cycle:
             return TradeOutcome()
         market = self.market(account=self._account())
         view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
+        if leaving := leaving_protected(signals, view):
+            release(self.desk, leaving)
+            view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
         for order in unwanted_entries(signals, view):
             working = self.desk.portfolio.orders[order.intent.client_order_id]
             cancel(self.desk, working, cause="the level was left")

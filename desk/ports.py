@@ -4,7 +4,7 @@ Live, the broker is alpaca_broker, market data alpaca_market, the clock system_c
 `exchange.venue` is all three. A contract suite in tests/contracts holds each to the same behaviour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -44,8 +44,21 @@ class Broker(Protocol):
         """Raise `NotFound` for a symbol the broker does not know."""
         ...
 
+    def assets(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
+        """Give the properties of many symbols in few requests; one the broker does not know is absent."""
+        ...
+
     def submit(self, intent: OrderIntent) -> BrokerOrder:
         """Send one order under the intent's client order id, once."""
+        ...
+
+    def replace(self, broker_order_id: str, intent: OrderIntent) -> BrokerOrder:
+        """Ask, once, that `intent` take the place of a working order; give the NEW order.
+
+        The new one has the intent's client order id, a broker id of its own and `replaces` set; what the
+        old one had executed before stays the old one's. `intent.qty` is whole shares and the NEW order's
+        own quantity. `Rejected`: the old one is as it was. `OutcomeUnknown`: either may be working.
+        """
         ...
 
     def cancel(self, broker_order_id: str) -> None:

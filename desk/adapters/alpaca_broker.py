@@ -13,29 +13,34 @@ the order that is already there may itself be the reason (it holds the shares). 
 different, or not to be asked, the outcome is unknown; not found, the refusal was plain. Only for an id
 whose earlier send was never answered is no refusal ever plain: it speaks of the second send, not of the
 first.
+
+Replace (PATCH) follows the same rules under the new order's client order id. Its quantity is always
+stated: a price-only replace of a partly filled order re-opens the original quantity (Alpaca-API #165).
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote
 
 import tenacity
 from alpaca.trading.client import TradingClient
 
 from desk.adapters import alpaca_parse as parse
-from desk.adapters.alpaca_http import AlpacaHttp
+from desk.adapters.alpaca_http import NOT_SENT, AlpacaHttp, Body
 from desk.adapters.alpaca_lists import AlpacaLists, read_as
 from desk.adapters.alpaca_login import Login, login
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
-from schemas.orders import BrokerFill, BrokerOrder, OrderIntent
+from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent
 from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ASSETS_ONE_BY_ONE_MAX = 5  # the list of all shares is 11,000 elements: too much for a handful
+_WITH_LEGS = frozenset({OrderClass.BRACKET, OrderClass.OCO, OrderClass.OTO})
 ABOUT_STATE = frozenset({403, 422, 429})  # refusals that an order already there may have caused or hidden
 
 T = TypeVar("T")
@@ -99,6 +104,21 @@ class AlpacaBroker:
         """Give a symbol's properties. Raises NotFound, BrokerUnavailable."""
         return self._one(f"/assets/{quote(symbol, safe='')}", parse.asset_of)
 
+    def assets(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
+        """Give the properties of those symbols the broker knows. Raises BrokerUnavailable.
+
+        A few are asked one by one; more come with the list of all active shares (some megabytes), and
+        only what it lacks is asked by name, since the broker counts requests and not bytes.
+        """
+        listed = self._lists.assets(symbols) if len(symbols) > ASSETS_ONE_BY_ONE_MAX else {}
+        for symbol in symbols:
+            if symbol not in listed:
+                try:
+                    listed[symbol] = self.asset(symbol)
+                except NotFound:
+                    log.warning("symbol not known to the broker", extra={"symbol": symbol})
+        return listed
+
     def submit(self, intent: OrderIntent) -> BrokerOrder:
         """Send one order under the intent's client order id, once.
 
@@ -106,9 +126,33 @@ class AlpacaBroker:
             Rejected: a definite refusal.
             OutcomeUnknown: no definite answer, or the id belongs to a different order.
         """
+        return self._once(intent, lambda: self._sent("POST", "/orders", intent, _body(intent)))
+
+    def replace(self, broker_order_id: str, intent: OrderIntent) -> BrokerOrder:
+        """Ask, once, that the intent take the place of a working order; give the new order.
+
+        Raises:
+            Rejected: a definite refusal; the old order is as it was.
+            OutcomeUnknown: no definite answer: the old order or the new one is at work.
+        """
+        if intent.qty != intent.qty.to_integral_value():
+            raise Rejected(
+                f"{intent.client_order_id}: a replace is in whole shares, not {_plain(intent.qty)}",
+                code=NOT_SENT,
+            )
+        path = f"/orders/{quote(broker_order_id, safe='')}"
+        order = self._once(intent, lambda: self._sent("PATCH", path, intent, _changes(intent)))
+        if order.replaces not in (None, broker_order_id):
+            raise OutcomeUnknown(
+                f"PATCH {path}: the answer {order.broker_order_id} replaces {order.replaces}"
+            )
+        return order
+
+    def _once(self, intent: OrderIntent, send: Callable[[], BrokerOrder]) -> BrokerOrder:
+        """Send, remembering an id whose answer was lost: no later refusal of it is plain."""
         client_order_id = intent.client_order_id
         try:
-            order = self._submitted(intent)
+            order = send()
         except OutcomeUnknown:
             self._unanswered.add(client_order_id)
             raise
@@ -121,9 +165,11 @@ class AlpacaBroker:
         self._unanswered.discard(client_order_id)
         return order
 
-    def _submitted(self, intent: OrderIntent) -> BrokerOrder:
+    def _sent(
+        self, method: Literal["POST", "PATCH"], path: str, intent: OrderIntent, body: Body
+    ) -> BrokerOrder:
         try:
-            answer = self._http.write("POST", "/orders", _body(intent))
+            answer = self._http.write(method, path, body)
         except Rejected as refusal:
             if refusal.status not in ABOUT_STATE:
                 raise
@@ -132,11 +178,11 @@ class AlpacaBroker:
             order = parse.order_of(parse.row_of(answer, "answer"))
         except parse.Malformed as error:
             raise OutcomeUnknown(
-                f"POST /orders {intent.client_order_id}: unreadable answer: {error}"
+                f"{method} {path} {intent.client_order_id}: unreadable answer: {error}"
             ) from error
         if order.client_order_id != intent.client_order_id:
             raise OutcomeUnknown(
-                f"POST /orders {intent.client_order_id}: the answer is about {order.client_order_id!r}"
+                f"{method} {path} {intent.client_order_id}: the answer is about {order.client_order_id!r}"
             )
         return order
 
@@ -185,8 +231,9 @@ class AlpacaBroker:
         return len(rows) - len(refused)
 
     def order(self, broker_order_id: str) -> BrokerOrder:
-        """Give one order. Raises NotFound, BrokerUnavailable."""
-        return self._one(f"/orders/{quote(broker_order_id, safe='')}", parse.order_of)
+        """Give one order, its legs with it. Raises NotFound, BrokerUnavailable."""
+        path = f"/orders/{quote(broker_order_id, safe='')}"
+        return self._one(path, parse.order_of, {"nested": "true"})
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder:
         """Give one order by our id. Raises NotFound, BrokerUnavailable."""
@@ -194,6 +241,8 @@ class AlpacaBroker:
         order = self._one(path, parse.order_of, {"client_order_id": client_order_id})
         if order.client_order_id != client_order_id:
             raise BrokerUnavailable(f"GET {path}: asked {client_order_id}, told {order.client_order_id!r}")
+        if order.order_class in _WITH_LEGS and not order.legs:
+            return self.order(order.broker_order_id)  # this look-up has no word for nesting
         return order
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
@@ -228,9 +277,9 @@ def _plain(number: Decimal) -> str:
     return format(number.normalize(), "f")
 
 
-def _body(intent: OrderIntent) -> dict[str, str | bool]:
+def _body(intent: OrderIntent) -> dict[str, str | bool | Mapping[str, str]]:
     """Give the order as posted; amounts are strings so that no float ever touches them."""
-    body: dict[str, str | bool] = {
+    body: dict[str, str | bool | Mapping[str, str]] = {
         "client_order_id": intent.client_order_id,
         "symbol": intent.symbol,
         "side": intent.side.value,
@@ -238,8 +287,36 @@ def _body(intent: OrderIntent) -> dict[str, str | bool]:
         "type": intent.order_type.value,
         "time_in_force": intent.time_in_force.value,
     }
-    if intent.limit_price is not None:
-        body["limit_price"] = _plain(intent.limit_price)
-    if intent.stop_price is not None:
-        body["stop_price"] = _plain(intent.stop_price)
+    is_oco = intent.order_class is OrderClass.OCO
+    amounts = {
+        "limit_price": None if is_oco and intent.take_profit_price is not None else intent.limit_price,
+        "stop_price": intent.stop_price,
+        "trail_price": intent.trail_price,
+        "trail_percent": intent.trail_percent,
+    }
+    body.update(_stated(amounts))
+    if intent.extended_hours:
+        body["extended_hours"] = True
+    if intent.order_class is not OrderClass.SIMPLE:
+        body["order_class"] = intent.order_class.value
+    if intent.take_profit_price is not None:
+        body["take_profit"] = {"limit_price": _plain(intent.take_profit_price)}
+    loss = _stated({"stop_price": intent.stop_loss_price, "limit_price": intent.stop_loss_limit_price})
+    if loss:
+        body["stop_loss"] = loss
     return body
+
+
+def _changes(intent: OrderIntent) -> dict[str, str]:
+    """Give the intent as a replace: what a PATCH may change (ALPACA.md 2.1), quantity always."""
+    trail = intent.trail_price if intent.trail_price is not None else intent.trail_percent
+    return {
+        "client_order_id": intent.client_order_id,
+        "qty": _plain(intent.qty),
+        "time_in_force": intent.time_in_force.value,
+        **_stated({"limit_price": intent.limit_price, "stop_price": intent.stop_price, "trail": trail}),
+    }
+
+
+def _stated(amounts: Mapping[str, Decimal | None]) -> dict[str, str]:
+    return {name: _plain(amount) for name, amount in amounts.items() if amount is not None}

@@ -52,6 +52,8 @@ BODY_MAX_BYTES = 64 * 1024 * 1024  # 10,000 bars are about 1.5 MB; more than thi
 CHUNK_BYTES = 64 * 1024
 QUOTED_CHARS = 200  # of a foreign error body in a message
 
+Body = Mapping[str, str | bool | Mapping[str, str]]  # of a write; take_profit and stop_loss are objects
+
 
 class Redirected(requests.RequestException):
     """The server pointed elsewhere; alpaca-py would have called it a success."""
@@ -194,9 +196,7 @@ class AlpacaHttp:
         except (OSError, ValueError, RecursionError, urllib3.exceptions.HTTPError) as error:
             raise _Passing(f"GET {path}: {_cause(error)}") from error
 
-    def write(
-        self, method: Literal["POST", "DELETE"], path: str, body: Mapping[str, str | bool] | None = None
-    ) -> Any:
+    def write(self, method: Literal["POST", "PATCH", "DELETE"], path: str, body: Body | None = None) -> Any:
         """Send once and give the JSON of the answer, None when it is empty.
 
         Raises:
@@ -204,9 +204,10 @@ class AlpacaHttp:
             OutcomeUnknown: anything else that is not a readable 2xx.
         """
         try:
-            if method == "POST":
-                return self._client.post(path, None if body is None else dict(body))
-            return self._client.delete(path)
+            if method == "DELETE":
+                return self._client.delete(path)
+            send = self._client.post if method == "POST" else self._client.patch
+            return send(path, None if body is None else dict(body))
         except APIError as error:
             status, code, message = _refusal(error)
             if status in REFUSALS or (status == 429 and code == RATE_LIMITED_CODE):

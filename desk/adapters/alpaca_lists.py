@@ -9,14 +9,14 @@ still tell.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from desk.adapters import alpaca_parse as parse
 from desk.adapters.alpaca_http import AlpacaHttp
 from desk.errors import BrokerUnavailable
-from schemas.account import BrokerPosition
+from schemas.account import Asset, BrokerPosition
 from schemas.orders import BrokerFill, BrokerOrder
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,16 @@ class AlpacaLists:
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Give every position, qty signed. Raises BrokerUnavailable, also for one unreadable element."""
         return tuple(read_as(row, "/positions", parse.position_of) for row in self.rows("/positions"))
+
+    def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
+        """Give those of the symbols that are active US shares, in one request. Raises BrokerUnavailable."""
+        wanted = frozenset(symbols)
+        rows = self.rows("/assets", {"status": "active", "asset_class": "us_equity"})
+        return {
+            str(row["symbol"]): read_as(row, "/assets", parse.asset_of)
+            for row in rows
+            if isinstance(row, dict) and row.get("symbol") in wanted
+        }
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
         """Give every execution at or after `after`, oldest first, all pages. Raises BrokerUnavailable."""

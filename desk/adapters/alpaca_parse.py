@@ -136,7 +136,16 @@ def order_of(row: Row) -> BrokerOrder:
         replaced_by=word(row, "replaced_by") or None,
         replaces=word(row, "replaces") or None,
         message=word(row, "reject_reason", "message"),
+        order_class=word(row, "order_class"),
+        trail_price=optional_amount(row, "trail_price"),
+        trail_percent=optional_amount(row, "trail_percent"),
+        legs=_legs(row.get("legs")),
     )
+
+
+def _legs(value: object) -> tuple[BrokerOrder, ...]:
+    """Read the further orders of a bracket, oco or oto; null where the answer is not nested."""
+    return () if value is None else tuple(order_of(row_of(leg, "leg")) for leg in rows_of(value, "legs"))
 
 
 def fill_of(row: Row) -> BrokerFill:

@@ -77,7 +77,7 @@ class Venue:
             accrued_fees=self.floor.books.accrued_fees,
             trading_blocked=False,
             account_blocked=False,
-            trade_suspended_by_user=False,
+            trade_suspended_by_user=self.floor.settings.suspend_trade,
             shorting_enabled=self.floor.shorting_enabled,
             status="ACTIVE",
         )
@@ -99,6 +99,11 @@ class Venue:
             return self.floor.asset(symbol)
         except Refusal as refusal:
             raise NotFound(refusal.message) from refusal
+
+    def assets(self, symbols: Sequence[str]) -> dict[str, Asset]:
+        """Give the properties of those symbols the venue knows."""
+        known = {asset.symbol: asset for asset in self.floor.assets()}
+        return {symbol: known[symbol] for symbol in symbols if symbol in known}
 
     def submit(self, intent: OrderIntent) -> BrokerOrder:
         """Send one order; one that exists under the intent's client order id is given, not doubled.

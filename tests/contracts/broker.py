@@ -136,6 +136,14 @@ class BrokerContract:
         with pytest.raises(NotFound):
             venue.broker.asset("NOPE")
 
+    @pytest.mark.parametrize("more", [(), tuple(f"NOPE{number}" for number in range(6))], ids=["few", "many"])
+    def test_many_assets_are_known_or_absent(self, venue: UnderTest, more: tuple[str, ...]) -> None:
+        """Asked together, listed symbols are there and others are left out."""
+        found = venue.broker.assets(["AAPL", "MSFT", "NOPE", *more])
+
+        assert sorted(found) == ["AAPL", "MSFT"]
+        assert found["AAPL"] == venue.broker.asset("AAPL")
+
     # --- submit ---
 
     def test_a_submitted_order_is_acknowledged_and_found(self, venue: UnderTest) -> None:

@@ -80,7 +80,7 @@ def rough_server(script: Script) -> Iterator[Rough]:
             else:
                 self._misbehave(answer)
 
-        do_GET = do_POST = do_DELETE = _serve
+        do_GET = do_POST = do_PATCH = do_DELETE = _serve
 
         def _send(self, answer: Answer) -> None:
             body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
