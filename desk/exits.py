@@ -15,7 +15,8 @@ other exit of the position is sent. `decide` therefore never asks for both, and 
 answer about a resting order is outstanding: an order that may still fill is not replaced by another.
 
 Levels, with p the average price of the position and s = +1 long, -1 short: stop p(1 - s stop_frac),
-target p(1 + s target_frac), trail b(1 - s trail_frac) of the best price b since the position was opened.
+target p(1 + s target_frac), trail b(1 - s trail_frac) of the best price b since the position was opened
+(at the broker: since the trailing order began to work, which is the broker's rule).
 Stops are rounded to the tick that triggers early, targets to the one that pays more.
 """
 
