@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -101,8 +102,10 @@ def fresh_folder(store: Path | None, *, started_at: datetime) -> Path:
 class Exchange:
     """`desk exchange` as a child process."""
 
-    def __init__(self, stage: Stage, *, folder: Path, pace: str = "lockstep") -> None:
-        """Start it on a free port."""
+    def __init__(
+        self, stage: Stage, *, folder: Path, pace: str = "lockstep", options: Sequence[str] = ()
+    ) -> None:
+        """Start it on a free port; `options` are further ones of `desk exchange`."""
         port = claim_port(None)
         self.url = f"http://127.0.0.1:{port}"
         self.stream_url = f"ws://127.0.0.1:{port}/stream"
@@ -113,7 +116,7 @@ class Exchange:
             [
                 *(sys.executable, "-m", "cli.main", "exchange", *source),
                 *("--date", stage.session_date.isoformat(), "--symbols", ",".join(stage.symbols)),
-                *("--port", str(port), "--pace", pace),
+                *("--port", str(port), "--pace", pace, *options),
             ],
             env=_quiet_environment(),
             cwd=folder,
