@@ -12,51 +12,22 @@ so a restart resets no loss (F6). Latches end by `LatchReleased` alone (I7).
 Left out: prices. Marks are remembered from `MinuteClosed` for display; decisions get fresh ones.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from enum import Enum
 from typing import Any
 
 from desk.errors import IllegalTransition
 from desk.lifecycle import OrderEvent, transition
+from desk.own_order import Order as Order
 from desk.positions import ZERO, Position
+from desk.state_hash import hash_of
 from schemas import events as ev
-from schemas.orders import Fill, OrderIntent, OrderState
+from schemas.orders import Fill, OrderState
 from schemas.risk import Break, BreakKind, Latch, LatchName, TradingState
 
 EXTERNAL = "external"  # the sub-ledger of what a person traded at the broker by hand
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An order of ours: what was meant, and what became of it."""
-
-    intent: OrderIntent
-    state: OrderState
-    planned_at: datetime
-    changed_at: datetime
-    broker_order_id: str | None = None
-    filled_qty: Decimal = ZERO
-    filled_notional: Decimal = ZERO  # sum of qty x price, USD
-    cancel_requested_at: datetime | None = None
-    leg_ids: tuple[str, ...] = ()  # broker ids of its further orders
-    replaced_by: str | None = None  # client order id of the order in its place
-    probes: int = 0
-    message: str = ""  # the broker's words on a refusal, the cause of a lost answer
-
-    @property
-    def remaining_qty(self) -> Decimal:
-        """Give the quantity that may still execute: zero once ended."""
-        return ZERO if self.state.is_terminal else self.intent.qty - self.filled_qty
-
-    @property
-    def is_working(self) -> bool:
-        """Tell whether it may still execute as far as we know."""
-        return not self.state.is_terminal
 
 
 @dataclass(slots=True)
@@ -128,16 +99,7 @@ class Portfolio:
         if fill.strategy == EXTERNAL and fill.client_order_id not in self.orders:
             return None
         order = self._order(fill.client_order_id)
-        filled = order.filled_qty + fill.qty
-        # More than was asked for is booked too, because the money moved; reconcile makes it a break.
-        step = OrderEvent.FILL if filled >= order.intent.qty else OrderEvent.PARTIAL_FILL
-        moved = self._moved(fill.client_order_id, step)
-        return replace(
-            moved,
-            filled_qty=filled,
-            filled_notional=order.filled_notional + fill.qty * fill.price,
-            broker_order_id=order.broker_order_id or fill.broker_order_id,
-        )
+        return self._moved(fill.client_order_id, order.step_of(fill)).filled_by(fill)
 
     # ---- questions ------------------------------------------------------------------------
 
@@ -184,14 +146,8 @@ class Portfolio:
         return sum((p.fees for p in self.positions.values()), ZERO)
 
     def state_hash(self) -> str:
-        """Give the SHA-256 of the canonical state; equal states have equal hashes, whatever their past.
-
-        What is empty or at its default is left out, so a field added later does not change the hashes
-        that older ledgers recorded.
-        """
-        found = {name: _canonical(getattr(self, name)) for name in _HASHED}
-        state = {name: value for name, value in found.items() if value not in (None, {}, [])}
-        return hashlib.sha256(json.dumps(state, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """Give the SHA-256 of the canonical state (desk/state_hash.py)."""
+        return hash_of({name: getattr(self, name) for name in _HASHED})
 
 
 _HASHED = (
@@ -233,37 +189,6 @@ def replay(events: Iterable[ev.AnyEvent]) -> Portfolio:
     return portfolio
 
 
-def _canonical(value: Any) -> Any:
-    """Give plain JSON values with one spelling per value: sorted sets, normal Decimals, UTC instants."""
-    match value:
-        case Decimal():
-            normal = value.normalize()
-            return format(normal if normal != 0 else ZERO, "f")
-        case Enum():
-            return value.value
-        case datetime() | date():
-            return value.isoformat()
-        case dict():
-            return {_key(key): _canonical(item) for key, item in value.items()}
-        case set() | frozenset():
-            return sorted(_key(item) for item in value)
-        case list() | tuple():
-            return [_canonical(item) for item in value]
-        case Order() | Position():
-            fields = value.__dataclass_fields__.items()
-            found = {name: getattr(value, name) for name, _ in fields}
-            return {name: _canonical(item) for name, item in found.items() if item is not None and item != ()}
-        case None | str() | bool() | int():
-            return value
-        case _:
-            return _canonical(value.model_dump(exclude_defaults=True))
-
-
-def _key(value: Any) -> str:
-    plain = _canonical(value)
-    return plain if isinstance(plain, str) else json.dumps(plain)
-
-
 # ---- handlers: one per event that changes state ------------------------------------------------
 
 
@@ -302,8 +227,13 @@ def _intent_denied(p: Portfolio, e: ev.IntentDenied) -> None:
 
 def _order_planned(p: Portfolio, e: ev.OrderPlanned) -> None:
     p.check(e)
+    old = None if e.intent.replaces is None else p.orders.get(e.intent.replaces)
     p.orders[e.intent.client_order_id] = Order(
-        intent=e.intent, state=OrderState.PENDING, planned_at=e.at, changed_at=e.at
+        intent=e.intent,
+        state=OrderState.PENDING,
+        planned_at=e.at,
+        changed_at=e.at,
+        replaced_filled=None if old is None else old.filled_qty,
     )
     p.orders_today += 1
 
@@ -332,17 +262,24 @@ def _order_rejected(p: Portfolio, e: ev.OrderRejected) -> None:
 
 def _order_outcome_lost(p: Portfolio, e: ev.OrderOutcomeLost) -> None:
     order = p._moved(e.client_order_id, OrderEvent.OUTCOME_LOST)
-    p.orders[e.client_order_id] = replace(order, message=e.cause, changed_at=e.at)
+    p.orders[e.client_order_id] = replace(
+        order, message=e.cause, changed_at=e.at, lost_at=order.lost_at or e.at
+    )
 
 
 def _order_probed(p: Portfolio, e: ev.OrderProbed) -> None:
     order = p._moved(e.client_order_id, OrderEvent.PROBED)
-    p.orders[e.client_order_id] = replace(order, probes=order.probes + 1, changed_at=e.at)
+    p.orders[e.client_order_id] = replace(order, probes=order.probes + 1, probed_at=e.at, changed_at=e.at)
 
 
 def _cancel_requested(p: Portfolio, e: ev.CancelRequested) -> None:
     order = p._moved(e.client_order_id, OrderEvent.CANCEL_REQUESTED)
-    p.orders[e.client_order_id] = replace(order, cancel_requested_at=e.at, changed_at=e.at)
+    p.orders[e.client_order_id] = replace(
+        order,
+        cancel_requested_at=e.at,
+        cancel_asked_at=order.cancel_asked_at or e.at,
+        changed_at=e.at,
+    )
 
 
 def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:

@@ -1,0 +1,115 @@
+"""An order of ours: what was meant, and what became of it.
+
+Theory of operation. An order is one record whatever it is at the broker. A bracket, OCO or OTO is one
+order of ours with several broker ids (`leg_ids`). Its executions are told apart by side:
+
+* on the intent's side they fill the order (both halves of an OCO leave the position, so they share its
+  quantity);
+* on the other side they leave what a bracket's or OTO's entry had bought or sold (`left_qty`). Such an
+  order is complete when everything it entered was left again.
+
+So an order with legs is over when that is so, or when the broker says that each of its orders ended
+(desk/tracker.py): one half that ended says nothing, because its sibling may still execute.
+
+A replacing order and the one it replaces are two orders. Which of them lives is the broker's to say, and
+until it said so both may execute, but not both in full (desk/replacing.py).
+
+The instants of lost answers and first cancel requests are memory for people and for the probe schedule;
+they are left out of the state's hash, so ledgers of before they existed still prove equal.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from desk.lifecycle import OrderEvent
+from desk.positions import ZERO
+from schemas.orders import Fill, OrderClass, OrderIntent, OrderState
+
+_ENTERS_AND_LEAVES = frozenset({OrderClass.BRACKET, OrderClass.OTO})
+UNHASHED = frozenset({"lost_at", "probed_at", "cancel_asked_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order; changed only by the fold."""
+
+    intent: OrderIntent
+    state: OrderState
+    planned_at: datetime
+    changed_at: datetime
+    broker_order_id: str | None = None
+    filled_qty: Decimal = ZERO  # on the intent's side
+    filled_notional: Decimal = ZERO  # sum of qty x price, USD
+    left_qty: Decimal | None = None  # executed by legs against the intent's side; None: nothing
+    cancel_requested_at: datetime | None = None  # of the newest request
+    cancel_asked_at: datetime | None = None  # of the oldest request
+    leg_ids: tuple[str, ...] = ()  # broker ids of its further orders
+    replaced_by: str | None = None  # client order id of the order in its place
+    replaced_filled: Decimal | None = None  # what the order it replaces had executed when this was planned
+    probes: int = 0
+    lost_at: datetime | None = None  # when its answer was lost
+    probed_at: datetime | None = None  # when the broker last did not know it
+    message: str = ""  # the broker's words on a refusal, the cause of a lost answer
+
+    @property
+    def remaining_qty(self) -> Decimal:
+        """Give the quantity of the intent's side that may still execute: zero once ended."""
+        return ZERO if self.state.is_terminal else max(ZERO, self.intent.qty - self.filled_qty)
+
+    @property
+    def leaving_qty(self) -> Decimal:
+        """Give the quantity its legs may still execute against the intent's side."""
+        if self.state.is_terminal or not self.has_legs_against:
+            return ZERO
+        return max(ZERO, self.filled_qty - (self.left_qty or ZERO))
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether it may still execute as far as we know."""
+        return not self.state.is_terminal
+
+    @property
+    def has_legs(self) -> bool:
+        """Tell whether it is several orders at the broker."""
+        return self.intent.order_class is not OrderClass.SIMPLE
+
+    @property
+    def has_legs_against(self) -> bool:
+        """Tell whether its legs leave what it enters."""
+        return self.intent.order_class in _ENTERS_AND_LEAVES
+
+    @property
+    def broker_ids(self) -> tuple[str, ...]:
+        """Give every broker id it has, its own first."""
+        return self.leg_ids if self.broker_order_id is None else (self.broker_order_id, *self.leg_ids)
+
+    @property
+    def overfilled_qty(self) -> Decimal:
+        """Give what was executed beyond what was asked."""
+        left = self.left_qty or ZERO
+        against = left - self.filled_qty if self.has_legs_against else ZERO
+        return max(ZERO, self.filled_qty - self.intent.qty, against)
+
+    def step_of(self, fill: Fill) -> OrderEvent:
+        """Give what an execution does: quantities decide whether it completes the order.
+
+        More than was asked for completes it too, because the money moved; reconcile makes it a break.
+        """
+        after = self.filled_by(fill)
+        if after.filled_qty < self.intent.qty:
+            return OrderEvent.PARTIAL_FILL
+        if self.has_legs_against and (after.left_qty or ZERO) < after.filled_qty:
+            return OrderEvent.PARTIAL_FILL
+        return OrderEvent.FILL
+
+    def filled_by(self, fill: Fill) -> "Order":
+        """Give the order with an execution counted, its state as it was."""
+        if self.has_legs_against and fill.side is not self.intent.side:
+            return replace(self, left_qty=(self.left_qty or ZERO) + fill.qty)
+        return replace(
+            self,
+            filled_qty=self.filled_qty + fill.qty,
+            filled_notional=self.filled_notional + fill.qty * fill.price,
+            broker_order_id=self.broker_order_id or fill.broker_order_id,
+        )
