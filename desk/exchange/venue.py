@@ -12,6 +12,7 @@ from decimal import Decimal
 import polars as pl
 
 from desk.errors import NotFound, OutcomeUnknown, Rejected
+from desk.exchange.broadcast import Broadcast, VenueStream
 from desk.exchange.floor import Floor
 from desk.exchange.market import Market
 from desk.exchange.matching import Rules
@@ -55,6 +56,7 @@ class Venue:
             seed=seed,
             assets=assets,
         )
+        self.broadcast = Broadcast(self.floor)
         self.provider = market.provider
 
     def now(self) -> datetime:
@@ -186,6 +188,10 @@ class Venue:
     def updates(self) -> "VenueUpdates":
         """Give a user stream of this venue."""
         return VenueUpdates(self.floor)
+
+    def market_stream(self) -> VenueStream:
+        """Give a market data stream of this venue; nothing is heard before its `start`."""
+        return VenueStream(self.broadcast)
 
     def _existing(self, intent: OrderIntent, refusal: Refusal) -> BrokerOrder:
         """Give the order that has the intent's client order id already, as the live adapter does."""
