@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from desk.exchange import wire
 from desk.exchange.floor import Floor
@@ -54,6 +55,10 @@ class FrontDoor:
         return hmac.compare_digest(key.encode(), self._key.encode()) and hmac.compare_digest(
             secret.encode(), self._secret.encode()
         )
+
+    def routes(self, *table: tuple[str, str, Handler]) -> list[Route]:
+        """Give routes of (verb, path, handler), each handler guarded; fixed paths come before templates."""
+        return [Route(path, self.guarded(handler), methods=[verb]) for verb, path, handler in table]
 
     def guarded(self, handler: Handler) -> Handler:
         """Wrap a handler: keys, refusals, headers."""

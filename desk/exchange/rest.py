@@ -40,8 +40,6 @@ class TradingApi:
     def routes(self) -> list[Route]:
         """Give the routes under /v2; fixed paths come before those with a parameter."""
         table = (
-            ("GET", "/v2/account", self.account),
-            ("GET", "/v2/account/configurations", self.configurations),
             ("GET", "/v2/account/activities", self.activities),
             ("GET", "/v2/account/activities/{kind}", self.activities),
             ("GET", "/v2/clock", self.clock),
@@ -60,14 +58,6 @@ class TradingApi:
             ("DELETE", "/v2/positions/{name}", self.close),
         )
         return [Route(path, self._door.guarded(handler), methods=[verb]) for verb, path, handler in table]
-
-    async def account(self, request: Request) -> Response:
-        """Answer the account."""
-        return reply(wire.account(self._floor))
-
-    async def configurations(self, request: Request) -> Response:
-        """Answer the account's settings."""
-        return reply(wire.configurations(self._floor))
 
     async def clock(self, request: Request) -> Response:
         """Answer the clock."""

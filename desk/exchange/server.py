@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from desk.errors import ConfigError
+from desk.exchange.account import AccountApi
 from desk.exchange.control import ControlApi, later
 from desk.exchange.door import FrontDoor, reply
 from desk.exchange.floor import Floor
@@ -79,6 +80,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
 
     return Starlette(
         routes=[
+            *AccountApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
             *StocksApi(floor, door).routes(),
             *ControlApi(floor, pace=options.pace).routes(),

@@ -1,8 +1,7 @@
 """Alpaca's JSON, outgoing: the venue's records as the real service writes them.
 
 Trading answers carry money and quantities as strings, market data as numbers; instants are RFC 3339
-in UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 and 2.2). The account
-carries no field of the old pattern-day-trader rule: Alpaca removed them on 2026-07-06.
+in UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 and 2.2).
 """
 
 import json
@@ -15,12 +14,12 @@ from typing import Any
 
 import polars as pl
 
-from desk.exchange.books import INITIAL_MARGIN, MAINTENANCE_MARGIN, FeeCharge, Holding, Totals
+from desk.exchange.books import FeeCharge, Holding
 from desk.exchange.floor import EXTENDED_AFTER, Floor
 from desk.exchange.orders import Execution, Status, VenueEvent, VenueOrder, fixed_id
 from desk.exchange.refusals import Refusal
 from desk.exchange.venue import next_edges
-from desk.hours import new_york, next_session, previous_session
+from desk.hours import new_york, next_session
 from desk.money import ZERO
 from schemas.account import Asset, SessionHours
 from schemas.orders import Side
@@ -56,63 +55,6 @@ def maybe(at: datetime | None) -> str | None:
 def fraction(part: Decimal, whole: Decimal) -> str:
     """Write part / whole; zero of nothing is zero."""
     return "0" if whole == 0 else amount(part / whole)
-
-
-def account(floor: Floor) -> Json:
-    """Write the account: the 34 fields of 2026."""
-    totals = floor.totals()
-    cash_power = amount(totals.non_marginable_buying_power)
-    return {
-        "id": fixed_id(f"account:{floor.seed}"),
-        "admin_configurations": {},
-        "user_configurations": None,
-        "account_number": f"PA{fixed_id(f'number:{floor.seed}')[:8].upper()}",
-        "status": "ACTIVE",
-        "crypto_status": "ACTIVE",
-        "options_approved_level": 0,
-        "options_trading_level": 0,
-        "currency": "USD",
-        "buying_power": amount(totals.buying_power),
-        "regt_buying_power": amount(totals.regt_buying_power),
-        "effective_buying_power": amount(totals.buying_power),
-        "non_marginable_buying_power": cash_power,
-        "options_buying_power": cash_power,
-        "cash": amount(totals.cash),
-        "accrued_fees": amount(floor.books.accrued_fees),
-        "portfolio_value": amount(totals.equity),
-        "trading_blocked": False,
-        "transfers_blocked": False,
-        "account_blocked": False,
-        "created_at": instant(floor.opened_at),
-        "trade_suspended_by_user": floor.settings.suspend_trade,
-        "multiplier": str(totals.multiplier),
-        "shorting_enabled": floor.shorting_enabled,
-        "equity": amount(totals.equity),
-        "last_equity": amount(totals.last_equity),
-        "long_market_value": amount(totals.long_market_value),
-        "short_market_value": amount(totals.short_market_value),
-        "position_market_value": amount(totals.gross),
-        "crypto_tier": 0,
-        "sma": "0",
-        "intraday_adjustments": "0",
-        "pending_reg_taf_fees": "0",
-        "balance_asof": previous_session(floor.hours.session_date).session_date.isoformat(),
-        **_margins(totals),
-    }
-
-
-def configurations(floor: Floor) -> Json:
-    """Write the account's settings; this venue's cannot be changed."""
-    return {
-        "disable_overnight_trading": False,
-        "fractional_trading": True,
-        "max_margin_multiplier": str(floor.books.multiplier),
-        "max_options_trading_level": 0,
-        "no_shorting": not floor.shorting_enabled,
-        "ptp_no_exception_entry": False,
-        "suspend_trade": False,
-        "trade_confirm_email": "none",
-    }
 
 
 def clock(floor: Floor) -> Json:
@@ -348,12 +290,3 @@ def dumps(body: object) -> bytes:
 def refusal(refused: Refusal) -> Json:
     """Write a refusal's body, keys in alphabetical order as the service does."""
     return dict(sorted({"code": refused.code, "message": refused.message, **refused.extra}.items()))
-
-
-def _margins(totals: Totals) -> Json:
-    """Write the margin requirements."""
-    return {
-        "initial_margin": amount(totals.gross * INITIAL_MARGIN),
-        "maintenance_margin": amount(totals.gross * MAINTENANCE_MARGIN),
-        "last_maintenance_margin": amount(totals.last_gross * MAINTENANCE_MARGIN),
-    }
