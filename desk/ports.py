@@ -12,7 +12,20 @@ import polars as pl
 
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
 from schemas.events import AnyEvent
+from schemas.market_stream import Channel, StreamMessage
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, TradeUpdate
+
+
+class Wake(Protocol):
+    """What a sleeper may be woken by; a `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Tell whether there is something to wake up for."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` real seconds for it; give `is_set`."""
+        ...
 
 
 class Clock(Protocol):
@@ -22,8 +35,11 @@ class Clock(Protocol):
         """Give the current instant, aware UTC."""
         ...
 
-    def sleep_until(self, instant: datetime) -> None:
-        """Return at or after `instant`; a past instant returns at once. A simulated venue plays up to it."""
+    def sleep_until(self, instant: datetime, wake: Wake | None = None) -> None:
+        """Return at or after `instant`, or sooner once `wake` is set; a past instant returns at once.
+
+        A simulated venue plays up to `instant`, or up to the first instant at which `wake` was set.
+        """
         ...
 
 
@@ -119,6 +135,39 @@ class TradeUpdates(Protocol):
 
     def connections(self) -> int:
         """Count the connections made so far; a change means updates may have been missed."""
+        ...
+
+
+class MarketStream(Protocol):
+    """Market data as it happens. It only makes bars known sooner: `MarketData` alone must be enough.
+
+    Nothing here waits for the network but `stop`, and that for a bounded time.
+    """
+
+    def start(self, wanted: Mapping[Channel, Sequence[str]]) -> None:
+        """Connect and subscribe to symbols by channel; a second start changes nothing."""
+        ...
+
+    def stop(self) -> None: ...
+
+    def drain(self) -> tuple[StreamMessage, ...]:
+        """Give what arrived since the last call, in order of arrival, without waiting; clears `arrived`."""
+        ...
+
+    @property
+    def arrived(self) -> Wake:
+        """Give what is set while bars or statuses wait to be drained, or the connection changed.
+
+        Quotes and trades do not set it: nobody decides anything at once by them.
+        """
+        ...
+
+    def connections(self) -> int:
+        """Count the connections made so far; a change means messages may have been missed."""
+        ...
+
+    def renew(self) -> None:
+        """Drop the connection and make another: what comes over this one is doubted."""
         ...
 
 

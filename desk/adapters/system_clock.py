@@ -8,6 +8,8 @@ is start-up's to check (desk/recovery.py).
 import time
 from datetime import UTC, datetime
 
+from desk.ports import Wake
+
 SLICE_S = 0.5  # a jump of the clock is noticed this late at most
 
 
@@ -18,10 +20,13 @@ class SystemClock:
         """Give the current instant, aware UTC."""
         return datetime.now(UTC)  # noqa: TID251  this is the Clock
 
-    def sleep_until(self, instant: datetime) -> None:
-        """Return at or after `instant`; a past instant returns at once."""
+    def sleep_until(self, instant: datetime, wake: Wake | None = None) -> None:
+        """Return at or after `instant`, or once `wake` is set; a past instant returns at once."""
         while (left := (instant - self.now()).total_seconds()) > 0:
-            time.sleep(min(left, SLICE_S))
+            if wake is None:
+                time.sleep(min(left, SLICE_S))
+            elif wake.wait(min(left, SLICE_S)):
+                return
 
 
 def monotonic() -> float:

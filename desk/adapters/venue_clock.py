@@ -20,6 +20,7 @@ from desk.adapters.alpaca_login import is_loopback
 from desk.adapters.alpaca_parse import Malformed, instant, row_of
 from desk.adapters.system_clock import monotonic
 from desk.errors import BrokerUnavailable
+from desk.ports import Wake
 
 STATE = "/sim/state"
 ADVANCE = "/sim/advance"
@@ -27,6 +28,7 @@ ADVANCE_TIMEOUT_S = 120.0  # playing a whole day in one step takes seconds; this
 ATTEMPTS = 3
 RETRY_WAIT_S = 0.2
 ANCHOR_MAX_S = 5.0  # in paced mode the reckoning is checked against the venue this often
+ARRIVE_S = 1.0  # what was published arrives within milliseconds on loopback, unless a fault swallowed it
 SLICE_S = 0.25  # in paced mode a sleep looks at the venue's time this often
 
 
@@ -70,22 +72,34 @@ class VenueClock:
             self._learn(self._ask("GET", STATE, None))
         return self._reckoned()
 
-    def sleep_until(self, instant: datetime) -> None:
+    def sleep_until(self, instant: datetime, wake: Wake | None = None) -> None:
         """Return when the venue's time is `instant` or later; in lock step it is played up to it.
+
+        With `wake`, return once it is set. In lock step the venue then plays only to the first instant at
+        which it publishes bars or a status; what it published may still be on its way, so the wake is given
+        a moment of real time.
 
         Raises:
             BrokerUnavailable: the venue does not answer, or does not advance.
         """
         now = self.now()
         while self._pace > 0 and now < instant:
-            left_s = (instant - now).total_seconds() / self._pace
-            self._sleep(min(left_s, SLICE_S))
+            left_s = min((instant - now).total_seconds() / self._pace, SLICE_S)
+            if wake is None:
+                self._sleep(left_s)
+            elif wake.wait(left_s):
+                return
             now = self.now()
-        if now < instant:
-            to = instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-            self._learn(self._ask("POST", ADVANCE, {"to": to}))
-            if self._reckoned() < instant:
-                raise BrokerUnavailable(f"{ADVANCE}: asked for {to}, the venue stopped at {self._now}")
+        if now >= instant or (wake is not None and wake.is_set()):
+            return
+        to = instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        body = {"to": to} if wake is None else {"to": to, "until": "published"}
+        answer = self._ask("POST", ADVANCE, body)
+        self._learn(answer)
+        if wake is not None and answer.get("published") is True:
+            wake.wait(ARRIVE_S)
+        elif self._reckoned() < instant:
+            raise BrokerUnavailable(f"{ADVANCE}: asked for {to}, the venue stopped at {self._now}")
 
     def _reckoned(self) -> datetime:
         assert self._now is not None

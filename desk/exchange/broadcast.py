@@ -14,7 +14,7 @@ together, so a venue nobody listens to spends nothing on it. `editors` may chang
 before it is told: faults are made there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from desk.exchange.aggregate import daily
 from desk.exchange.bands import Bands
 from desk.exchange.floor import Floor
 from desk.exchange.subscription import EVERY, Subscription
-from desk.exchange.tape import PUBLISH_AFTER, REVISED_AFTER
+from desk.exchange.tape import MINUTE, PUBLISH_AFTER, REVISED_AFTER
 from schemas.bars import RAW_SCHEMA
 from schemas.market_stream import BarKind, Channel, StreamBar, StreamMessage, StreamStatus
 
@@ -156,6 +156,30 @@ class Broadcast:
         return self._floor.asset(symbol).exchange
 
 
+class Arrival:
+    """A wake in process: what is there is there, and waiting brings nothing more."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._is_set = False
+
+    def set(self) -> None:
+        """Say that something is there."""
+        self._is_set = True
+
+    def clear(self) -> None:
+        """Say that it was taken."""
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Tell whether something is there."""
+        return self._is_set
+
+    def wait(self, timeout: float) -> bool:
+        """Tell whether something is there, at once: only the venue's time brings more."""
+        return self._is_set
+
+
 class VenueStream:
     """The data stream in process: what a client of the socket hears, as records, without loss or delay."""
 
@@ -165,9 +189,12 @@ class VenueStream:
         self._broadcast = broadcast
         self._heard: list[StreamMessage] = []
         self._connections = 0
+        self.arrived = Arrival()
 
-    def start(self) -> None:
-        """Listen; a second start changes nothing."""
+    def start(self, wanted: Mapping[Channel, Iterable[str]] | None = None) -> None:
+        """Listen, also to `wanted`; a second start changes nothing."""
+        for channel, symbols in (wanted or {}).items():
+            self.subscribe(channel, symbols)
         if self not in self._broadcast.readers:
             self._broadcast.readers.append(self)
             self._connections += 1
@@ -188,7 +215,14 @@ class VenueStream:
     def drain(self) -> tuple[StreamMessage, ...]:
         """Give what was heard since the last call, in the order of the venue's time."""
         heard, self._heard = tuple(self._heard), []
+        self.arrived.clear()
         return heard
+
+    def renew(self) -> None:
+        """Listen anew, as a client that connects again."""
+        if self in self._broadcast.readers:
+            self.stop()
+            self.start()
 
     def connections(self) -> int:
         """Count the starts; a change means messages may have been missed."""
@@ -197,8 +231,17 @@ class VenueStream:
     def hear(self, messages: Sequence[StreamMessage]) -> None:
         """Keep messages; past the bound the oldest go."""
         self._heard.extend(messages)
+        if any(isinstance(message, StreamBar | StreamStatus) for message in messages):
+            self.arrived.set()
         if len(self._heard) > SEEN_MAX:
             del self._heard[: len(self._heard) - SEEN_MAX]
+
+
+def next_publication(after: datetime) -> datetime:
+    """Give the first instant after one at which bars may go out: 1 s or 30 s after a minute's mark."""
+    mark = after.replace(second=0, microsecond=0)
+    due = (mark + PUBLISH_AFTER - MINUTE, mark + REVISED_AFTER - MINUTE, mark + PUBLISH_AFTER)
+    return min(instant for instant in due if instant > after)
 
 
 def _by_minute(rows: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:

@@ -12,13 +12,14 @@ from decimal import Decimal
 import polars as pl
 
 from desk.errors import NotFound, OutcomeUnknown, Rejected
-from desk.exchange.broadcast import Broadcast, VenueStream
+from desk.exchange.broadcast import Broadcast, VenueStream, next_publication
 from desk.exchange.floor import Floor
 from desk.exchange.market import Market
 from desk.exchange.matching import Rules
 from desk.exchange.orders import Execution, OrderRequest, VenueEvent, VenueOrder
 from desk.exchange.refusals import Refusal
 from desk.hours import next_session, sessions_between
+from desk.ports import Wake
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
 from schemas.bars import RAW_SCHEMA
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, Side, TradeUpdate
@@ -63,9 +64,13 @@ class Venue:
         """Give the venue's time."""
         return self.floor.now
 
-    def sleep_until(self, instant: datetime) -> None:
-        """Play the market up to an instant."""
-        self.floor.advance(instant)
+    def sleep_until(self, instant: datetime, wake: Wake | None = None) -> None:
+        """Play the market up to an instant, or up to the first publication that sets `wake`."""
+        if wake is None:
+            self.floor.advance(instant)
+            return
+        while self.floor.now < instant and not wake.is_set():
+            self.floor.advance(min(instant, next_publication(self.floor.now)))
 
     def account(self) -> BrokerAccount:
         """Give the account."""
