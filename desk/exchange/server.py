@@ -26,8 +26,12 @@ from starlette.responses import Response
 
 from desk.errors import ConfigError
 from desk.exchange.account import AccountApi
+from desk.exchange.broadcast import Broadcast
 from desk.exchange.control import ControlApi, later
+from desk.exchange.data_plan import DataOptions
+from desk.exchange.data_stream import DataStream
 from desk.exchange.door import FrontDoor, reply
+from desk.exchange.fakepaca import FakepacaFeed
 from desk.exchange.floor import Floor
 from desk.exchange.rest import TradingApi
 from desk.exchange.stocks import StocksApi
@@ -60,6 +64,7 @@ class ServerOptions:
     key: str | None = None  # None accepts any
     secret: str | None = None
     enforce_rate_limit: bool = False
+    data: DataOptions = DataOptions()  # frozen, so one default serves all
 
 
 def build_app(floor: Floor, options: ServerOptions) -> Starlette:
@@ -68,6 +73,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         floor, key=options.key, secret=options.secret, enforce_rate_limit=options.enforce_rate_limit
     )
     stream = UserStream(floor, door)
+    data_stream = DataStream(Broadcast(floor), FakepacaFeed(floor), door, options.data)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -77,14 +83,16 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
         await stream.close()
+        await data_stream.close()
 
     return Starlette(
         routes=[
             *AccountApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
             *StocksApi(floor, door).routes(),
-            *ControlApi(floor, pace=options.pace).routes(),
+            *ControlApi(floor, pace=options.pace, published=data_stream.published).routes(),
             *stream.routes(),
+            *data_stream.routes(),
         ],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
@@ -130,8 +138,12 @@ def serve(floor: Floor, options: ServerOptions, *, on_ready: Callable[[ExchangeU
         ConfigError: the port is taken.
     """
     bound = listen(options.host, options.port)
-    server = _server(floor, options)
-    asyncio.run(_serve_until_told(server, bound, on_ready))
+    serve_app(build_app(floor, options), bound, on_ready=lambda: on_ready(urls_of(bound)))
+
+
+def serve_app(app: Starlette, bound: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Serve an application on a bound socket until SIGINT or SIGTERM."""
+    asyncio.run(_serve_until_told(_server(app), bound, on_ready))
 
 
 class ExchangeServer:
@@ -149,7 +161,7 @@ class ExchangeServer:
         self._options = options if options is not None else ServerOptions()
         self._bound = listen(self._options.host, self._options.port)
         self._urls = urls_of(self._bound)
-        self._server = _server(floor, self._options)
+        self._server = _server(build_app(floor, self._options))
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
         self._ready = threading.Event()
 
@@ -213,10 +225,10 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def _server(floor: Floor, options: ServerOptions) -> uvicorn.Server:
-    """Make the server of a floor."""
+def _server(app: Starlette) -> uvicorn.Server:
+    """Make the server of an application."""
     config = uvicorn.Config(
-        build_app(floor, options),
+        app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -238,10 +250,9 @@ async def _run_server(server: uvicorn.Server, bound: socket.socket, on_ready: Ca
 
 
 async def _serve_until_told(
-    server: uvicorn.Server, bound: socket.socket, on_ready: Callable[[ExchangeUrls], None]
+    server: uvicorn.Server, bound: socket.socket, on_ready: Callable[[], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM."""
-    urls = urls_of(bound)
 
     def leave() -> None:
         server.should_exit = True
@@ -249,7 +260,7 @@ async def _serve_until_told(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, leave)
-    await _run_server(server, bound, lambda: on_ready(urls))
+    await _run_server(server, bound, on_ready)
 
 
 async def _play(floor: Floor, pace: float) -> None:
