@@ -48,6 +48,11 @@ class Child:
         """Tell whether it has not ended yet."""
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Give the exit code, or None while it runs; killed by a signal it is negative."""
+        return self._process.poll()
+
     def last_words(self, lines: int = 5) -> str:
         """Give the end of its log, for the message that says why it ended."""
         text = self.log.read_text(encoding="utf-8", errors="replace").strip()

@@ -12,7 +12,7 @@ from tests import house
 from tests.house import CHECKOUT, ROOMS, Module, modules
 
 Rule = Callable[[Module], list[str]]
-ALL = (*ROOMS, "bench")
+ALL = (*ROOMS, "bench", "soak")
 
 
 def ambient_words(module: Module) -> list[str]:

@@ -1,12 +1,14 @@
 """What only a simulated venue has: its clock's handle, a person's hand at the broker, and its books for
 the auditor.
 
-`POST /sim/advance {"to": "<instant>"}` plays the market up to then and answers `{"now": "<instant>"}`.
+`POST /sim/advance {"to": "<instant>"}` plays the market up to then and answers `{"now": "<instant>"}`, when
+all market data due until then has gone out to those who listen.
 `POST /sim/trade {"symbol", "side", "qty"[, "price"]}` trades at once on the account, past every rule.
-`GET /sim/state`, `GET /sim/fills` and `GET /sim/books` tell what is. Nothing here asks for keys: it is
+`GET /sim/state`, `/sim/orders`, `/sim/fills` and `/sim/books` tell what is. Nothing here asks for keys: it is
 for loopback.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from starlette.requests import Request
@@ -21,16 +23,18 @@ from desk.money import ZERO
 from schemas.orders import Side
 
 ADVANCE_MAX = timedelta(days=31)  # one call plays a month at most, so a mistyped year cannot hang the venue
+ADVANCE_STEP = timedelta(minutes=5)  # what is published in one go: bounds what waits for a listener
 PACED = 40910000
 
 
 class ControlApi:
     """Handlers over one floor."""
 
-    def __init__(self, floor: Floor, *, pace: float | None) -> None:
-        """Keep the floor; `pace` is None in lock step."""
+    def __init__(self, floor: Floor, *, pace: float | None, published: Callable[[], Awaitable[None]]) -> None:
+        """Keep the floor; `pace` is None in lock step, `published` waits until what is heard has gone out."""
         self._floor = floor
         self._pace = pace
+        self._published = published
 
     def routes(self) -> list[Route]:
         """Give the routes under /sim."""
@@ -39,6 +43,7 @@ class ControlApi:
             ("POST", "/sim/trade", self.trade),
             ("GET", "/sim/state", self.state),
             ("GET", "/sim/fills", self.fills),
+            ("GET", "/sim/orders", self.orders),
             ("GET", "/sim/books", self.books),
         )
         return [Route(path, _plain(handler), methods=[verb]) for verb, path, handler in table]
@@ -55,7 +60,11 @@ class ControlApi:
             now = wire.instant(self._floor.now)
             message = f"to {wire.instant(to)} is more than {ADVANCE_MAX.days} days after {now}"
             raise Refusal(422, BAD_REQUEST, message)
+        while to > self._floor.now + ADVANCE_STEP:
+            self._floor.advance(self._floor.now + ADVANCE_STEP)
+            await self._published()
         self._floor.advance(to)
+        await self._published()
         return reply({"now": wire.instant(self._floor.now)})
 
     async def trade(self, request: Request) -> Response:
@@ -95,6 +104,24 @@ class ControlApi:
     async def fills(self, request: Request) -> Response:
         """Answer every execution since the venue opened, oldest first."""
         return reply([_fill(self._floor, place) for place in range(len(self._floor.books.executions))])
+
+    async def orders(self, request: Request) -> Response:
+        """Answer every order the venue ever took, oldest first, in as few words as an auditor needs."""
+        return reply(
+            [
+                {
+                    "order_id": order.order_id,
+                    "client_order_id": order.client_order_id,
+                    "source": order.source,
+                    "symbol": order.symbol,
+                    "side": str(order.side),
+                    "status": str(order.status),
+                    "filled_qty": wire.amount(order.filled_qty),
+                    "at": wire.instant(order.created_at),
+                }
+                for order in self._floor.blotter.orders.values()
+            ]
+        )
 
     async def books(self, request: Request) -> Response:
         """Answer cash, positions and fees, as the venue has them."""
