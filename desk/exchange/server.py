@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -64,7 +64,7 @@ class ServerOptions:
     key: str | None = None  # None accepts any
     secret: str | None = None
     enforce_rate_limit: bool = False
-    data: DataOptions = DataOptions()  # frozen, so one default serves all
+    data: DataOptions = field(default_factory=DataOptions)
 
 
 def build_app(floor: Floor, options: ServerOptions) -> Starlette:
