@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
 
-.PHONY: setup demo test lint check lock bench clean
+.PHONY: setup demo test lint check lock bench soak clean
 
 setup: $(READY)
 
@@ -31,6 +31,10 @@ check: test
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
+
+# Long runs: `make soak ARGS="crash --kills 100 --faults plan.yaml"`, `make soak ARGS="endurance --hours 8"`.
+soak: $(READY)
+	$(BIN)/python -m soak $(ARGS)
 
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \

@@ -123,6 +123,11 @@ class Exchange:
             log=folder / "store" / "logs" / "exchange.log",
         )
 
+    @property
+    def pid(self) -> int:
+        """Give its process id."""
+        return self._child.pid
+
     def wait_until_ready(self) -> None:
         """Return when it answers.
 

@@ -1,1 +1,0 @@
-"""Long runs of the real thing: minutes to hours, with their own commands, never part of the tests."""

@@ -1,4 +1,4 @@
-"""`python -m soak crash`: see the modules of this package; each says what it shows."""
+"""`python -m soak crash`, `python -m soak endurance`: each module of this package says what it shows."""
 
 import argparse
 import sys
@@ -7,34 +7,55 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import crash
+from soak import crash, endurance
 
 
 def main() -> int:
     """Run the soak the command line names; give the exit code."""
+    asked = _parser().parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    faults = asked.faults.absolute() if asked.faults is not None else None
+    with tempfile.TemporaryDirectory(prefix="desk-soak-") as scratch:
+        folder = (asked.folder if asked.folder is not None else Path(scratch)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        if asked.soak == "crash":
+            killed = crash.run(
+                kills=asked.kills,
+                seed=asked.seed,
+                pace=asked.pace,
+                faults=faults,
+                folder=folder,
+                console=console,
+            )
+            crash.show(killed, console)
+            return 0 if crash.is_good(killed) else 1
+        lasted = endurance.run(
+            hours=asked.hours,
+            symbols=asked.symbols,
+            seed=asked.seed,
+            pace=asked.pace,
+            faults=faults,
+            folder=folder,
+            console=console,
+        )
+        endurance.show(lasted, console)
+        return 1 if lasted.wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     commands = parser.add_subparsers(dest="soak", required=True)
     killing = commands.add_parser("crash", help="kill -9 the session process at random moments")
     killing.add_argument("--kills", type=int, default=100)
-    killing.add_argument("--seed", type=int, default=1)
-    killing.add_argument("--pace", type=float, default=60.0, help="times real speed")
-    killing.add_argument("--faults", type=Path, default=None, help="a fault plan; none without it")
-    killing.add_argument("--folder", type=Path, default=None, help="where to work; default: a temporary one")
-    asked = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    with tempfile.TemporaryDirectory(prefix="desk-soak-") as scratch:
-        folder = asked.folder if asked.folder is not None else Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        found = crash.run(
-            kills=asked.kills,
-            seed=asked.seed,
-            pace=asked.pace,
-            faults=asked.faults.absolute() if asked.faults is not None else None,
-            folder=folder.absolute(),
-            console=console,
-        )
-    crash.show(found, console)
-    return 0 if crash.is_good(found) else 1
+    lasting = commands.add_parser("endurance", help="whole sessions, watched for growth")
+    lasting.add_argument("--hours", type=float, default=8.0, help="of session time")
+    lasting.add_argument("--symbols", type=int, default=len(endurance.SYMBOLS))
+    for each in (killing, lasting):
+        each.add_argument("--seed", type=int, default=1)
+        each.add_argument("--pace", type=float, default=60.0, help="times real speed")
+        each.add_argument("--faults", type=Path, default=None, help="a fault plan; none without it")
+        each.add_argument("--folder", type=Path, default=None, help="where to work; default: a temporary one")
+    return parser
 
 
 if __name__ == "__main__":
