@@ -35,7 +35,7 @@ from desk.views import MarketView, gate_view, sizing_view
 from schemas.account import Asset, BrokerAccount, SessionHours
 from schemas.events import StrategyStopped
 from schemas.orders import Approval
-from schemas.signals import SIGNAL_SCHEMA, SignalContract
+from schemas.signals import SIGNAL_SCHEMA, checked_signals
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class Cycle:
         """Give one strategy's levels for the minute; a strategy that raises is stopped for the day."""
         try:
             said = strategy.signals(self.tape.frame(strategy.symbols))
-            return SignalContract.validate(said.filter(pl.col("ts") == minute)).select(list(SIGNAL_SCHEMA))
+            return checked_signals(said.filter(pl.col("ts") == minute))
         except Exception as error:  # a user's strategy may raise anything; see the module text
             log.exception("strategy stopped", extra={"strategy": strategy.name})
             self._stopped.add(strategy.name)

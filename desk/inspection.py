@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from functools import cached_property
+from typing import NamedTuple, Protocol, TypeAlias
 
 import polars as pl
 
@@ -22,6 +23,18 @@ LAST_SCHEMA: dict[str, pl.DataType] = {
     "last_close": pl.Float64(),
     "last_session": pl.Date(),
 }
+
+
+# Open, high, low, close, volume, vwap, trade count of a print.
+Values: TypeAlias = tuple[float, float, float, float, int, float | None, int | None]
+
+
+class Newest(NamedTuple):
+    """The newest accepted bar of a symbol; ts in microseconds since 1970."""
+
+    ts_us: int
+    close: float
+    session_date: date
 
 
 class Mode(StrEnum):
@@ -49,6 +62,18 @@ class Memory(Protocol):
         """Give the newest accepted bar per symbol, columns of `LAST_SCHEMA`, unique by symbol."""
         ...
 
+    def newest(self, symbol: str) -> Newest | None:
+        """Give what `last` says of one symbol."""
+        ...
+
+    def values_at(self, symbol: str, ts_us: int) -> Values | None:
+        """Give the newest accepted print of a symbol's minute; None also where it is not `at_hand`."""
+        ...
+
+    def at_hand_us(self) -> int:
+        """Give the minute from which on `values_at` knows every accepted print."""
+        ...
+
 
 class Forgetful:
     """A memory with nothing in it, for a load that stands alone."""
@@ -60,6 +85,18 @@ class Forgetful:
     def last(self) -> pl.DataFrame:
         """Give no symbols."""
         return pl.DataFrame(schema=LAST_SCHEMA)
+
+    def newest(self, symbol: str) -> Newest | None:
+        """Know of none."""
+        return None
+
+    def values_at(self, symbol: str, ts_us: int) -> Values | None:
+        """Know of none."""
+        return None
+
+    def at_hand_us(self) -> int:
+        """Say that nothing was ever accepted."""
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +136,7 @@ class Inspection:
     Attributes:
         verdict: Of the whole delivery: the most severe of its rows and findings; a dropped
             duplicate counts as a warning.
-        rows: One row per delivered row, in delivered order: row, symbol, ts, verdict, reason, detail
-            (reason and detail null where accepted).
+        report: Makes `rows`, which nobody needs in a session.
         bars: Every accepted print, columns of `ACCEPTED_SCHEMA`, sorted by (symbol, ts, revision).
         quarantine: Everything refused but identical redeliveries, columns of `QUARANTINE_SCHEMA`.
         suspects: Symbols that get no new entries on this minute.
@@ -108,11 +144,19 @@ class Inspection:
     """
 
     verdict: Verdict
-    rows: pl.DataFrame
+    report: Callable[[], pl.DataFrame]
     bars: pl.DataFrame
     quarantine: pl.DataFrame
     suspects: frozenset[str]
     findings: tuple[Finding, ...]
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """Give one row per delivered row, in delivered order: row, symbol, ts, verdict, reason, detail.
+
+        Reason and detail are null where a row was accepted.
+        """
+        return self.report()
 
     @property
     def accepted(self) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 A delivery is read (`desk/delivery`), each row is judged by itself (`desk/row_checks`), the whole by the
 clock (`desk/feed_watch`), prices by what came before (`desk/plausibility`) and minutes by whether they
-were printed already (`desk/repeats`). What passes then meets the contract once, for the whole batch.
+were printed already (`desk/repeats`). What passes then meets the contract once, for the whole batch. Most
+deliveries have nothing wrong with any row; those are told first, in one pass (`desk/clean_path`).
 
 Rules:
 - A row has one verdict and, unless accepted, one reason. The delivery's verdict is its most severe.
@@ -21,6 +22,7 @@ from datetime import datetime
 
 import polars as pl
 
+from desk.clean_path import clean
 from desk.delivery import Delivery, Reading, read
 from desk.errors import BadBatch
 from desk.feed_watch import gaps, session_at, staleness, wrong_time
@@ -80,6 +82,19 @@ def inspect(delivery: Delivery, context: Context) -> Inspection:
 
     Raises:
         BadBatch: Accepted rows break the contract: an error in this program, and no bar is used.
+    """
+    result = clean(delivery, context)
+    if result is None:
+        return judge(delivery, context)
+    _hold_to_contract(result.bars)
+    return result
+
+
+def judge(delivery: Delivery, context: Context) -> Inspection:
+    """Judge a delivery row by row, fault by fault; `inspect` comes here for what is not plainly clean.
+
+    Raises:
+        BadBatch: As `inspect`.
     """
     reading = read(delivery)
     if reading.frame.height == 0:
@@ -173,7 +188,7 @@ def _conclude(delivery: Delivery, reading: Reading, judged: pl.DataFrame, contex
     kept = refused.filter(pl.col("reason") != Flaw.DUPLICATE.value)
     return Inspection(
         verdict=_overall(final, findings),
-        rows=row_report(final, context),
+        report=lambda: row_report(final, context),
         bars=bars.select(*ACCEPTED_SCHEMA),
         quarantine=quarantined(delivery, kept, context),
         suspects=frozenset(_suspects(final)) | stale_symbols,
@@ -261,7 +276,7 @@ def _refuse(delivery: Delivery, rows: pl.DataFrame, context: Context, refusal: _
     batch = final.with_columns(verdict=pl.lit(Verdict.REJECT_BATCH.value))
     return Inspection(
         verdict=Verdict.REJECT_BATCH,
-        rows=row_report(final, context),
+        report=lambda: row_report(final, context),
         bars=pl.DataFrame(schema=ACCEPTED_SCHEMA),
         quarantine=quarantined(delivery, batch, context),
         suspects=context.expected,
@@ -290,7 +305,7 @@ def _empty(reading: Reading, context: Context) -> Inspection:
         verdict=max(
             (finding.verdict for finding in findings), key=_SEVERITY.__getitem__, default=Verdict.ACCEPT
         ),
-        rows=report,
+        report=lambda: report,
         bars=none,
         quarantine=pl.DataFrame(schema=QUARANTINE_SCHEMA),
         suspects=suspects,

@@ -180,8 +180,16 @@ class BarContract(pa.DataFrameModel):
         unique: list[str] = ["symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
 
 
+# `BarContract` in one expression, true where it holds. pandera makes some forty passes to say the same in
+# words; it is asked only when this is not true (a property test holds the two to one another).
+_HOLDS = possible_bar().fill_null(value=False).all() & ~pl.struct("symbol", "ts").is_duplicated().any()
+_COLUMNS = list(RAW_SCHEMA)
+
+
 def contract_breach(bars: pl.DataFrame) -> str | None:
     """Say what in a frame breaks `BarContract`, or give None when nothing does."""
+    if bars.columns == _COLUMNS and dict(bars.schema) == RAW_SCHEMA and bars.select(_HOLDS).item():
+        return None
     try:
         BarContract.validate(bars)
     except SchemaError as error:

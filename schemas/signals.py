@@ -33,3 +33,32 @@ class SignalContract(pa.DataFrameModel):
     class Config:
         strict = True
         unique: list[str] = ["strategy", "symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
+
+
+# `SignalContract` in one expression, true where it holds; no less strict, for pandera lets an infinite or
+# missing number pass where a comparison with it happens to be true.
+_HOLDS = (
+    (pl.col("strategy").str.len_bytes() > 0)
+    & (pl.col("symbol").str.len_bytes() > 0)
+    & pl.col("ts").is_not_null()
+    & (pl.col("target") >= -1)
+    & (pl.col("target") <= 1)
+    & (pl.col("price") > 0)
+    & pl.col("price").is_finite()
+    & pl.col("reason").is_not_null()
+).fill_null(value=False).all() & ~pl.struct("strategy", "symbol", "ts").is_duplicated().any()
+
+
+def checked_signals(said: pl.DataFrame) -> pl.DataFrame:
+    """Hold a strategy's answer to `SignalContract` and give it with the columns of `SIGNAL_SCHEMA` in order.
+
+    Raises:
+        SchemaError: It breaks the contract; the error says where.
+    """
+    if (
+        said.columns == list(SIGNAL_SCHEMA)
+        and dict(said.schema) == SIGNAL_SCHEMA
+        and said.select(_HOLDS).item()
+    ):
+        return said
+    return SignalContract.validate(said).select(list(SIGNAL_SCHEMA))
