@@ -76,6 +76,11 @@ class Platform:
         return f"{self.ui_url}/api"
 
     @property
+    def config(self) -> Path:
+        """Give the desk.yaml its flow runs read."""
+        return self._place.config
+
+    @property
     def server_pid(self) -> int:
         """Give the server's process id."""
         return _running(self._server).pid

@@ -29,7 +29,8 @@ from tasks.resources import LEDGER_FILE, open_ledger
 _SESSION = "from flows.trade_session import trade_session; trade_session({day!r})"
 _CLOSE = "from cli.main import run; raise SystemExit(run(['close-day', '--date', {day!r}]))"
 # A short crossover changes its mind every few minutes: many orders an hour, so that kills meet them.
-STRATEGY = {"name": "sma_crossover", "params": {"fast": 2, "slow": 5}, "allocation_frac": 0.9}
+STRATEGY = {"name": "sma_crossover", "allocation_frac": 0.9}
+PARAMS = {"fast": 2, "slow": 5}
 SLOTS = 20
 POLL_S = 0.1
 
@@ -48,11 +49,12 @@ class SoakDay:
 
     def start_session(self) -> Child:
         """Start a session process."""
-        return self._python(_SESSION, "session")
+        return session_process(self.platform, self.config, self.session_date)
 
     def close(self, *, patience_s: float) -> int | None:
         """Close the day's books; give the exit code, or None when it took too long."""
-        child = self._python(_CLOSE, "close-day")
+        program = _CLOSE.format(day=self.session_date.isoformat())
+        child = _python(self.platform, self.config, program, "close-day")
         ended = until(lambda: not child.is_running(), patience_s=patience_s)
         child.stop(patience_s=1.0)
         return child.exit_code if ended else None
@@ -81,15 +83,6 @@ class SoakDay:
         with urlopen(Request(self.exchange.url + path), timeout=10) as answer:
             return json.load(answer)
 
-    def _python(self, program: str, name: str) -> Child:
-        return Child(
-            name,
-            [sys.executable, "-W", "ignore", "-c", program.format(day=self.session_date.isoformat())],
-            env={**self.platform.environment(), "DESK_CONFIG": str(self.config)},
-            cwd=self.config.parent,
-            log=self.config.parent / "logs" / f"{name}.log",
-        )
-
 
 def open_day(
     platform: Platform,
@@ -107,11 +100,31 @@ def open_day(
     exchange = Exchange(stage, folder=folder, pace=f"{pace:g}", options=options)
     exchange.wait_until_ready()
     config = write_run_folder(folder, stage, exchange_url=exchange.url, stream_url=exchange.stream_url)
+    configure(config)
+    return SoakDay(platform, exchange, config, session_date, faults is not None)
+
+
+def configure(config: Path, **params: int) -> None:
+    """Let the desk of a run folder trade much; `params` change the strategy's own."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
-    settings["strategies"] = [STRATEGY]
+    settings["strategies"] = [{**STRATEGY, "params": {**PARAMS, **params}}]
     settings["session"] = {"settle_every_s": 10, "slots": SLOTS, "entry_ttl_minutes": 1}
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return SoakDay(platform, exchange, config, session_date, faults is not None)
+
+
+def session_process(platform: Platform, config: Path, session_date: date) -> Child:
+    """Start the flow `trade-session` in a process of its own; ended when used as a context manager."""
+    return _python(platform, config, _SESSION.format(day=session_date.isoformat()), "session")
+
+
+def _python(platform: Platform, config: Path, program: str, name: str) -> Child:
+    return Child(
+        name,
+        [sys.executable, "-W", "ignore", "-c", program],
+        env={**platform.environment(), "DESK_CONFIG": str(config)},
+        cwd=config.parent,
+        log=config.parent / "logs" / f"{name}.log",
+    )
 
 
 def kill(child: Child) -> None:
