@@ -1,25 +1,37 @@
-"""The front door of the HTTP venue: keys, rate-limit headers, and refusals as JSON.
+"""The front door of the HTTP venue: keys, rate limits, headers, and every refusal as JSON.
 
-Every answer under /v2 carries the X-RateLimit headers and a request id, as the service's do. The count
-is per minute of the venue's time; it is enforced only when a limit is asked for, because a lock-step
-day runs hundreds of its minutes in one of ours.
+Every answer carries the X-RateLimit headers and a request id of its own, as the service's do, unknown paths
+and wrong verbs included. Requests are counted per minute of the venue's time, trading and market data each
+for itself: they are two hosts with a limit each. The count is enforced only when a limit is asked for,
+because a lock-step day runs hundreds of its minutes in one of ours.
+
+Keys come as the two headers, as HTTP Basic, or as a bearer token, which is the secret where one is set.
 """
 
+import base64
+import binascii
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from desk.exchange import wire
 from desk.exchange.floor import Floor
 from desk.exchange.orders import Ids
-from desk.exchange.refusals import Refusal
+from desk.exchange.refusals import NOT_FOUND, Refusal
 
 RATE_LIMIT = 200  # requests a minute, ALPACA.md section 2
 RATE_LIMITED = 42910000
+NOT_ALLOWED = 40510000
+TOO_LARGE = 41310000
+INTERNAL = 50010000
+BODY_MAX = 1 << 20  # bytes: a thousand times the largest order, and nothing that hurts to hold
+DATA_PATHS = ("/v2/stocks", "/v1beta1", "/v1/corporate-actions")  # the market data host's
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -36,73 +48,179 @@ def reply(body: object, status: int = 200) -> Response:
 class FrontDoor:
     """Lets requests in."""
 
-    def __init__(
-        self, floor: Floor, *, key: str | None, secret: str | None, enforce_rate_limit: bool
-    ) -> None:
-        """Keep the keys; None accepts any."""
+    def __init__(self, floor: Floor, *, key: str | None, secret: str | None, rate_limit: int | None) -> None:
+        """Keep the keys and the limit; None accepts any keys, and any number of requests."""
         self._floor = floor
         self._key = key
         self._secret = secret
-        self._enforce = enforce_rate_limit
-        self._minute = floor.now
-        self._count = 0
+        self._enforce = rate_limit is not None
+        self._limit = RATE_LIMIT if rate_limit is None else rate_limit
+        self._minute = _minute_of(floor.now)
+        self._reset = _reset(self._minute)
+        self._counts = [0, 0]  # trading, market data
         self._request_ids = Ids(floor.seed)
 
     def admits(self, key: str, secret: str) -> bool:
         """Tell whether keys are good: some must be given, and equal those configured, if any are."""
         if self._key is None or self._secret is None:
             return key != "" and secret != ""
-        return hmac.compare_digest(key.encode(), self._key.encode()) and hmac.compare_digest(
-            secret.encode(), self._secret.encode()
-        )
+        return _equal(key, self._key) and _equal(secret, self._secret)
 
     def routes(self, *table: tuple[str, str, Handler]) -> list[Route]:
         """Give routes of (verb, path, handler), each handler guarded; fixed paths come before templates."""
         return [Route(path, self.guarded(handler), methods=[verb]) for verb, path, handler in table]
 
     def guarded(self, handler: Handler) -> Handler:
-        """Wrap a handler: keys, refusals, headers."""
+        """Wrap a handler: keys, limit, refusals, headers."""
 
         async def answer(request: Request) -> Response:
-            remaining = self._spend()
+            data = request.scope["path"].startswith(DATA_PATHS)
+            remaining = self._spend(data=data)
             try:
                 self._check(request)
                 if self._enforce and remaining < 0:
-                    raise Refusal(429, RATE_LIMITED, "rate limit exceeded")
+                    raise Refusal(429, RATE_LIMITED, "too many requests." if data else "rate limit exceeded")
                 response = await handler(request)
             except Unauthorized:
                 response = reply({"message": "unauthorized."}, 401)
             except Refusal as refused:
                 response = reply(wire.refusal(refused), refused.status)
-            response.headers["X-RateLimit-Limit"] = str(RATE_LIMIT)
-            response.headers["X-RateLimit-Remaining"] = str(max(remaining, 0))
-            response.headers["X-RateLimit-Reset"] = str(
-                int((self._minute + timedelta(minutes=1)).timestamp())
-            )
-            response.headers["X-Request-ID"] = self._request_ids.next("request").replace("-", "")
+            self._stamp(response, remaining)
             return response
 
         return answer
 
+    async def no_route(self, request: Request, error: Exception) -> Response:
+        """Answer an unknown path or a wrong verb, with the same checks as any other request."""
+        assert isinstance(error, HTTPException)
+        unknown = error.status_code == 404
+        refusal = (
+            Refusal(404, NOT_FOUND, "endpoint not found")
+            if unknown
+            else Refusal(error.status_code, error.status_code * 100_000 + 10_000, str(error.detail).lower())
+        )
+
+        async def refuse(request: Request) -> Response:
+            raise refusal
+
+        response = await self.guarded(refuse)(request)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def failed(self, request: Request, error: Exception) -> Response:
+        """Answer a defect of ours as the service does; the server logs the error."""
+        response = reply({"code": INTERNAL, "message": "internal server error occurred"}, 500)
+        self._stamp(response, self._limit - self._counts[0])
+        return response
+
     def _check(self, request: Request) -> None:
-        """Check the two headers, or any bearer token when no keys are configured."""
+        """Check the keys a request brings.
+
+        Raises:
+            Unauthorized: there are none, or they are wrong.
+        """
         headers = request.headers
-        key = headers.get("APCA-API-KEY-ID", "")
-        secret = headers.get("APCA-API-SECRET-KEY", "")
-        if self._key is None and headers.get("Authorization", "") != "":
-            return
+        key, secret = headers.get("APCA-API-KEY-ID", ""), headers.get("APCA-API-SECRET-KEY", "")
+        if key == "" and secret == "":
+            kind, _, token = headers.get("Authorization", "").partition(" ")
+            if kind.lower() == "basic":
+                key, secret = _basic(token)
+            elif kind.lower() == "bearer":
+                key, secret = self._key or "oauth", token.strip()
         if not self.admits(key, secret):
             raise Unauthorized
 
-    def _spend(self) -> int:
+    def _spend(self, *, data: bool) -> int:
         """Count one request and give what is left of this minute; below zero is over the limit."""
-        minute = _minute_of(self._floor.now)
-        if minute != self._minute:
-            self._minute, self._count = minute, 0
-        self._count += 1
-        return RATE_LIMIT - self._count
+        if not self._minute <= self._floor.now < self._minute + timedelta(minutes=1):
+            self._minute, self._counts = _minute_of(self._floor.now), [0, 0]
+            self._reset = _reset(self._minute)
+        self._counts[data] += 1
+        return self._limit - self._counts[data]
+
+    def _stamp(self, response: Response, remaining: int) -> None:
+        """Add the headers of every answer."""
+        response.raw_headers += [
+            (b"x-ratelimit-limit", b"%d" % self._limit),
+            (b"x-ratelimit-remaining", b"%d" % max(remaining, 0)),
+            (b"x-ratelimit-reset", self._reset),
+            (b"x-request-id", self._request_ids.next("request").replace("-", "").encode()),
+        ]
+
+
+class BoundedBody:
+    """Keeps bodies that are too large out, and reads paths as the service's proxy does.
+
+    A declared length is judged before anything is read; a chunked body is read up to the limit. Slashes
+    that follow one another count as one: a base address with a slash at its end is common.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Keep the application behind."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if "//" in scope["path"]:
+            scope = {**scope, "path": "/" + "/".join(part for part in scope["path"].split("/") if part)}
+        length = 0
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = int(value) if value.isdigit() else 0
+            elif name == b"transfer-encoding":
+                body = await _read(receive)
+                length = len(body)
+                receive = _again(body, receive)
+        if length > BODY_MAX:
+            message = f"request body is larger than {BODY_MAX} bytes"
+            await reply({"code": TOO_LARGE, "message": message}, 413)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+async def _read(receive: Receive) -> bytes:
+    """Read a body to its end, or to just past the limit."""
+    body = bytearray()
+    while len(body) <= BODY_MAX:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read already, then what comes after it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _basic(token: str) -> tuple[str, str]:
+    """Read key and secret of an HTTP Basic token; empty where it is none."""
+    try:
+        key, _, secret = base64.b64decode(token, validate=True).decode().partition(":")
+    except (ValueError, binascii.Error):
+        return "", ""
+    return key, secret
+
+
+def _equal(given: str, wanted: str) -> bool:
+    """Compare without telling by time how much was right."""
+    return hmac.compare_digest(given.encode(), wanted.encode())
 
 
 def _minute_of(at: datetime) -> datetime:
     """Give the minute's start."""
     return at.replace(second=0, microsecond=0)
+
+
+def _reset(minute: datetime) -> bytes:
+    """Write when the minute's count starts anew."""
+    return b"%d" % int((minute + timedelta(minutes=1)).timestamp())

@@ -15,7 +15,7 @@ def words(query: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(word for word in query.get(name, "").split(",") if word)
 
 
-def choice(query: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
+def choice(query: Mapping[str, str], name: str, allowed: Sequence[str], *, status: int = 422) -> str:
     """Read one of a closed set; the first is the default.
 
     Raises:
@@ -23,7 +23,7 @@ def choice(query: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
     """
     value = query.get(name) or allowed[0]
     if value not in allowed:
-        raise Refusal(422, BAD_REQUEST, f"invalid {name}: {value}, allowed are {', '.join(allowed)}")
+        raise Refusal(status, BAD_REQUEST, f"invalid {name}: {value}, allowed are {', '.join(allowed)}")
     return value
 
 
@@ -60,7 +60,7 @@ def moment(query: Mapping[str, str], name: str, *, status: int = 422) -> datetim
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def day(query: Mapping[str, str], name: str) -> date | None:
+def day(query: Mapping[str, str], name: str, *, status: int = 422) -> date | None:
     """Read a date, or the date in an ISO timestamp (Alpaca's Node client sends the latter).
 
     Raises:
@@ -72,7 +72,7 @@ def day(query: Mapping[str, str], name: str) -> date | None:
     try:
         return date.fromisoformat(value[:10])
     except ValueError as error:
-        raise Refusal(422, BAD_REQUEST, f"invalid {name}: {value}") from error
+        raise Refusal(status, BAD_REQUEST, f"invalid {name}: {value}") from error
 
 
 def _microseconds(value: str) -> str:

@@ -1,12 +1,10 @@
-"""The trading side over HTTP: account, clock, calendar, assets, orders, positions, activities (ALPACA.md
-section 2.1).
+"""Orders and positions over HTTP (ALPACA.md section 2.1).
 
 Handlers are short and never wait: each reads its parameters, asks the floor once, and writes the
 answer. One event loop serves all of them, so the floor is never entered twice at a time.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
 
 from starlette.requests import Request
@@ -18,15 +16,11 @@ from desk.exchange.door import FrontDoor, reply
 from desk.exchange.floor import Floor
 from desk.exchange.orders import VenueOrder
 from desk.exchange.refusals import BAD_REQUEST, NOT_FOUND, Refusal
-from desk.hours import FIRST_DAY, LAST_DAY, sessions_between
 from desk.money import FRACTIONAL_LOT
-from schemas.account import Asset
 
 ORDERS_MAX = 500  # ALPACA.md section 2.1
 ORDERS_DEFAULT = 50
-ACTIVITIES_MAX = 100
 CLOSE_ALL_BAD = 40010001
-ACTIVITY_KINDS = ("FILL", "FEE")
 
 
 class TradingApi:
@@ -39,13 +33,7 @@ class TradingApi:
 
     def routes(self) -> list[Route]:
         """Give the routes under /v2; fixed paths come before those with a parameter."""
-        table = (
-            ("GET", "/v2/account/activities", self.activities),
-            ("GET", "/v2/account/activities/{kind}", self.activities),
-            ("GET", "/v2/clock", self.clock),
-            ("GET", "/v2/calendar", self.calendar),
-            ("GET", "/v2/assets", self.assets),
-            ("GET", "/v2/assets/{name:path}", self.asset),
+        return self._door.routes(
             ("POST", "/v2/orders", self.submit),
             ("GET", "/v2/orders", self.orders),
             ("DELETE", "/v2/orders", self.cancel_all),
@@ -57,34 +45,6 @@ class TradingApi:
             ("GET", "/v2/positions/{name}", self.position),
             ("DELETE", "/v2/positions/{name}", self.close),
         )
-        return [Route(path, self._door.guarded(handler), methods=[verb]) for verb, path, handler in table]
-
-    async def clock(self, request: Request) -> Response:
-        """Answer the clock."""
-        return reply(wire.clock(self._floor))
-
-    async def calendar(self, request: Request) -> Response:
-        """Answer the sessions of [start, end], cut to the calendar this venue has."""
-        today = self._floor.hours.session_date
-        start = query.day(request.query_params, "start") or today - timedelta(days=366)
-        end = query.day(request.query_params, "end") or today + timedelta(days=366)
-        first = max(start, FIRST_DAY)
-        last = min(end, LAST_DAY - timedelta(days=8))  # settlement dates of the last days are not known
-        found = sessions_between(first, last + timedelta(days=1)) if first <= last else ()
-        return reply([wire.calendar_day(hours) for hours in found])
-
-    async def assets(self, request: Request) -> Response:
-        """Answer the assets, filtered by status, class and exchange."""
-        wanted = request.query_params
-        found = [wire.asset(asset) for asset in self._floor.assets()]
-        for name, field in (("status", "status"), ("asset_class", "class"), ("exchange", "exchange")):
-            if wanted.get(name):
-                found = [asset for asset in found if asset[field] == wanted[name]]
-        return reply(found)
-
-    async def asset(self, request: Request) -> Response:
-        """Answer one asset by symbol or id."""
-        return reply(wire.asset(self._asset(request.path_params["name"])))
 
     async def submit(self, request: Request) -> Response:
         """Take an order."""
@@ -173,62 +133,6 @@ class TradingApi:
             except Refusal as refused:
                 answers.append({"symbol": symbol, "status": refused.status, "body": wire.refusal(refused)})
         return reply(answers, 207)
-
-    async def activities(self, request: Request) -> Response:
-        """Answer fills and fees, paged by the last id given."""
-        wanted = request.query_params
-        kinds = self._kinds(request)
-        newest_first = query.choice(wanted, "direction", ("desc", "asc")) == "desc"
-        size = query.integer(wanted, "page_size", default=ACTIVITIES_MAX, most=ACTIVITIES_MAX)
-        after, until = query.moment(wanted, "after"), query.moment(wanted, "until")
-        on, of_order = query.day(wanted, "date"), wanted.get("order_id")
-        rows = [
-            (at, day, row_id, write)
-            for at, day, row_id, order_id, write in self._activity_rows(kinds)
-            if (after is None or at > after)
-            and (until is None or at < until)
-            and (on is None or day == on)
-            and (not of_order or order_id == of_order)
-        ]
-        rows.sort(key=lambda row: row[0], reverse=newest_first)
-        token = wanted.get("page_token")
-        if token:
-            places = [place for place, row in enumerate(rows) if row[2] == token]
-            if not places:
-                raise Refusal(422, BAD_REQUEST, f"invalid page_token: {token}")
-            rows = rows[places[0] + 1 :]
-        return reply([write() for _, _, _, write in rows[:size]])
-
-    def _kinds(self, request: Request) -> tuple[str, ...]:
-        """Read which activities are asked for, by path, by list or by category."""
-        wanted = request.query_params
-        named = request.path_params.get("kind")
-        if named is not None:
-            return (str(named).upper(),)
-        kinds = query.words(wanted, "activity_types")
-        category = wanted.get("category")
-        if kinds and category:
-            raise Refusal(422, BAD_REQUEST, "category cannot be used with activity_types")
-        if category:
-            word = query.choice(wanted, "category", ("trade_activity", "non_trade_activity"))
-            return ("FILL",) if word == "trade_activity" else ("FEE",)
-        return kinds or ACTIVITY_KINDS
-
-    def _activity_rows(self, kinds: Iterable[str]) -> Iterable[wire.ActivityRow]:
-        """Give (instant, New York date, id, order id, writer) of the activities of some kinds."""
-        if "FILL" in kinds:
-            for done in self._floor.books.executions:
-                yield wire.fill_row(done)
-        if "FEE" in kinds:
-            for charge in self._floor.books.charges:
-                yield wire.fee_row(charge)
-
-    def _asset(self, name: str) -> Asset:
-        """Find an asset by symbol or id."""
-        for asset in self._floor.assets():
-            if name == wire.asset_id(asset.symbol):
-                return asset
-        return self._floor.asset(name)
 
     def _held(self, request: Request) -> str:
         """Give the symbol of the position named in the path."""

@@ -21,21 +21,23 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.middleware import Middleware
 
 from desk.errors import ConfigError
 from desk.exchange.account import AccountApi
+from desk.exchange.activities import ActivitiesApi
 from desk.exchange.broadcast import Broadcast
 from desk.exchange.control import ControlApi, later
 from desk.exchange.data_plan import DataOptions
 from desk.exchange.data_stream import DataStream
-from desk.exchange.door import FrontDoor, reply
+from desk.exchange.door import BoundedBody, FrontDoor
 from desk.exchange.fakepaca import FakepacaFeed
 from desk.exchange.floor import Floor
+from desk.exchange.reference import ReferenceApi
 from desk.exchange.rest import TradingApi
 from desk.exchange.stocks import StocksApi
 from desk.exchange.stream import UserStream
+from desk.exchange.watchlists import WatchlistsApi
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +65,13 @@ class ServerOptions:
     pace: float | None = None  # None is lock step
     key: str | None = None  # None accepts any
     secret: str | None = None
-    enforce_rate_limit: bool = False
+    rate_limit: int | None = None  # requests a minute of the venue's time; None counts and lets all pass
     data: DataOptions = field(default_factory=DataOptions)
 
 
 def build_app(floor: Floor, options: ServerOptions) -> Starlette:
     """Give the application that serves a floor."""
-    door = FrontDoor(
-        floor, key=options.key, secret=options.secret, enforce_rate_limit=options.enforce_rate_limit
-    )
+    door = FrontDoor(floor, key=options.key, secret=options.secret, rate_limit=options.rate_limit)
     stream = UserStream(floor, door)
     data_stream = DataStream(Broadcast(floor), FakepacaFeed(floor), door, options.data)
 
@@ -88,13 +88,17 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
     return Starlette(
         routes=[
             *AccountApi(floor, door).routes(),
+            *ActivitiesApi(floor, door).routes(),
+            *ReferenceApi(floor, door).routes(),
+            *WatchlistsApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
             *StocksApi(floor, door).routes(),
             *ControlApi(floor, pace=options.pace, published=data_stream.published).routes(),
             *stream.routes(),
             *data_stream.routes(),
         ],
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={HTTPException: door.no_route, 500: door.failed},
+        middleware=[Middleware(BoundedBody)],
         lifespan=lifespan,
     )
 
@@ -269,12 +273,3 @@ async def _play(floor: Floor, pace: float) -> None:
     while True:
         await asyncio.sleep(PACED_TICK_S)
         floor.advance(later(at, time.monotonic() - began, pace))
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Answer an unknown path or verb as JSON."""
-    assert isinstance(error, HTTPException)
-    code = error.status_code * 100_000 + 10_000
-    return reply(
-        {"code": code, "message": f"{request.method} {request.url.path}: {error.detail}"}, error.status_code
-    )

@@ -6,26 +6,25 @@ in UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 a
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
-from desk.exchange.books import FeeCharge, Holding
-from desk.exchange.floor import EXTENDED_AFTER, Floor
-from desk.exchange.orders import Execution, Status, VenueEvent, VenueOrder, fixed_id
+from desk.exchange.books import Holding
+from desk.exchange.floor import Floor
+from desk.exchange.orders import VenueEvent, VenueOrder, fixed_id
 from desk.exchange.refusals import Refusal
-from desk.exchange.venue import next_edges
-from desk.hours import new_york, next_session
+from desk.hours import next_session
 from desk.money import ZERO
-from schemas.account import Asset, SessionHours
 from schemas.orders import Side
 
 Json = dict[str, Any]
 AMOUNT_DECIMALS = 9  # Alpaca's longest: nine decimals of a share
+ASSET_IDS_KEPT = 16_384  # more symbols than the country has listed
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # a ULID's alphabet
 T_PLUS_2_FROM = date(2017, 9, 5)  # SEC rule 15c6-1 as amended; T+3 before
 T_PLUS_1_FROM = date(2024, 5, 28)  # SEC release 34-96930
@@ -57,29 +56,6 @@ def fraction(part: Decimal, whole: Decimal) -> str:
     return "0" if whole == 0 else amount(part / whole)
 
 
-def clock(floor: Floor) -> Json:
-    """Write the clock."""
-    next_open, next_close = next_edges(floor)
-    return {
-        "timestamp": new_york(floor.now).isoformat(),
-        "is_open": floor.is_open,
-        "next_open": new_york(next_open).isoformat(),
-        "next_close": new_york(next_close).isoformat(),
-    }
-
-
-def calendar_day(hours: SessionHours) -> Json:
-    """Write one session."""
-    return {
-        "date": hours.session_date.isoformat(),
-        "open": new_york(hours.opens_at).strftime("%H:%M"),
-        "close": new_york(hours.closes_at).strftime("%H:%M"),
-        "session_open": "0400",
-        "session_close": new_york(hours.closes_at + EXTENDED_AFTER).strftime("%H%M"),
-        "settlement_date": settlement(hours.session_date).isoformat(),
-    }
-
-
 def settlement(day: date) -> date:
     """Give the settlement date of a trade date under the rule of its time."""
     days = 1 if day >= T_PLUS_1_FROM else 2 if day >= T_PLUS_2_FROM else 3
@@ -88,29 +64,7 @@ def settlement(day: date) -> date:
     return day
 
 
-def asset(found: Asset) -> Json:
-    """Write an asset; `easy_to_borrow` is sent for alpaca-py's sake."""
-    percent = "30" if found.marginable else "100"
-    return {
-        "id": asset_id(found.symbol),
-        "class": "us_equity",
-        "exchange": found.exchange,
-        "symbol": found.symbol,
-        "name": f"{found.symbol} Common Stock",
-        "status": found.status,
-        "tradable": found.tradable,
-        "marginable": found.marginable,
-        "maintenance_margin_requirement": int(percent),
-        "margin_requirement_long": percent,
-        "margin_requirement_short": percent,
-        "shortable": found.shortable,
-        "easy_to_borrow": found.easy_to_borrow,
-        "borrow_status": "easy_to_borrow" if found.easy_to_borrow else "hard_to_borrow",
-        "fractionable": found.fractionable,
-        "attributes": [],
-    }
-
-
+@lru_cache(maxsize=ASSET_IDS_KEPT)
 def asset_id(symbol: str) -> str:
     """Give a symbol's asset id: the same at every venue."""
     return fixed_id(f"asset:{symbol}")
@@ -188,58 +142,6 @@ def position(floor: Floor, held: Holding) -> Json:
         "lastday_price": amount(last_day),
         "change_today": fraction(price - last_day, last_day),
     }
-
-
-def fill_activity(done: Execution) -> Json:
-    """Write an execution as a FILL activity."""
-    return {
-        "activity_type": "FILL",
-        "id": activity_id(done.at, done.execution_id),
-        "type": "fill" if done.order_status is Status.FILLED else "partial_fill",
-        "price": amount(done.price),
-        "qty": amount(done.qty),
-        "cum_qty": amount(done.cum_qty),
-        "leaves_qty": amount(done.leaves_qty),
-        "side": str(done.side),
-        "symbol": done.symbol,
-        "order_id": done.order_id,
-        "order_status": str(done.order_status),
-        "transaction_time": instant(done.at),
-    }
-
-
-def fee_activity(charge: FeeCharge) -> Json:
-    """Write a session's fees as a FEE activity."""
-    return {
-        "activity_type": "FEE",
-        "id": activity_id(charge.at, charge.activity_id),
-        "date": charge.session_date.isoformat(),
-        "created_at": instant(charge.at),
-        "net_amount": amount(-charge.amount),
-        "description": f"SEC and TAF fees of {charge.session_date.isoformat()}",
-        "status": "executed",
-    }
-
-
-ActivityRow = tuple[datetime, date, str, str, Callable[[], Json]]  # at, New York date, id, order id, writer
-
-
-def fill_row(done: Execution) -> ActivityRow:
-    """Give what a listing filters a FILL by, and how to write it."""
-    name = activity_id(done.at, done.execution_id)
-    return done.at, new_york(done.at).date(), name, done.order_id, partial(fill_activity, done)
-
-
-def fee_row(charge: FeeCharge) -> ActivityRow:
-    """Give what a listing filters a FEE by, and how to write it."""
-    name = activity_id(charge.at, charge.activity_id)
-    return charge.at, new_york(charge.at).date(), name, "", partial(fee_activity, charge)
-
-
-def activity_id(at: datetime, name: str) -> str:
-    """Give an activity's id: New York's local time to the millisecond, then the thing's own id."""
-    local = new_york(at)
-    return f"{local.strftime('%Y%m%d%H%M%S')}{local.microsecond // 1000:03d}::{name}"
 
 
 def stream_update(told: VenueEvent) -> Json:

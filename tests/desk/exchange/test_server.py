@@ -202,7 +202,7 @@ def test_answers_carry_the_rate_limit(http: httpx.Client) -> None:
 def test_an_enforced_rate_limit_refuses_the_201st_request() -> None:
     """429 with Alpaca's code, until the venue's next minute."""
     with (
-        ExchangeServer(floor_of(), ServerOptions(enforce_rate_limit=True)) as server,
+        ExchangeServer(floor_of(), ServerOptions(rate_limit=200)) as server,
         httpx.Client(base_url=server.url, headers=KEYS) as client,
     ):
         codes = [client.get("/v2/clock").status_code for _ in range(201)]
@@ -438,12 +438,12 @@ def test_a_taken_port_is_one_clear_line() -> None:
 
 
 def test_unknown_paths_answer_in_json(http: httpx.Client) -> None:
-    """404 and 405 carry a code and say which path."""
+    """404 and 405 carry a code, the service's words, and the headers of every answer."""
     lost, wrong = http.get("/v2/nowhere"), http.patch("/v2/orders")
 
-    assert (lost.status_code, lost.json()["code"]) == (404, 40410000)
-    assert wrong.status_code == 405
-    assert "/v2/orders" in wrong.json()["message"]
+    assert (lost.status_code, lost.json()) == (404, {"code": 40410000, "message": "endpoint not found"})
+    assert (wrong.status_code, wrong.json()) == (405, {"code": 40510000, "message": "method not allowed"})
+    assert wrong.headers["X-RateLimit-Remaining"] == "198"
 
 
 def test_a_halt_in_the_tape_is_a_silence_not_a_bar() -> None:
