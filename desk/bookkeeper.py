@@ -12,7 +12,8 @@ from decimal import Decimal
 from desk.desk import Desk
 from desk.hours import session_hours
 from desk.reconciler import Reconciliation, reconcile
-from desk.settler import booking_date, snapshot
+from desk.scribe import booking_date
+from desk.settler import snapshot
 from schemas.events import BreakFound, BreakResolved, PositionAdjusted
 from schemas.risk import Break, BreakKind
 

@@ -15,7 +15,8 @@ from desk.desk import Desk
 from desk.dispatcher import cancel
 from desk.errors import NotReady, OpenBreaks
 from desk.hours import session_hours
-from desk.settler import end_never_arrived, lose_pending, may_arrive_until, settle
+from desk.prober import end_never_arrived, lose_pending, may_arrive_until
+from desk.settler import settle
 from schemas.events import DayClosed
 from schemas.orders import OrderState, TimeInForce
 
@@ -24,7 +25,7 @@ CANCEL_WAIT = timedelta(seconds=60)
 POLL = timedelta(seconds=2)
 ARRIVAL_WAIT_MAX = timedelta(
     minutes=6
-)  # past settler.OVERLAP after the close; another day's order is not awaited
+)  # past prober.OVERLAP after the close; another day's order is not awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     desk.journal.catch_up()
     before = desk.journal.recorded
     lose_pending(desk)
-    settle(desk)
+    settle(desk, urgent=True)
     _end_working_orders(desk)
     _end_unanswered(desk)
     breaks = level_books(desk, adjust_max_usd=None)
@@ -78,7 +79,7 @@ def _end_working_orders(desk: Desk) -> None:
         for order in live:
             cancel(desk, order, cause="end of day")
         desk.clock.sleep_until(desk.now() + POLL)
-        settle(desk)
+        settle(desk, urgent=True)
 
 
 def _end_unanswered(desk: Desk) -> None:
@@ -91,7 +92,7 @@ def _end_unanswered(desk: Desk) -> None:
     due = [until for until in closed if until <= desk.now() + ARRIVAL_WAIT_MAX]
     if due:
         desk.clock.sleep_until(max(due))
-        settle(desk)
+        settle(desk, urgent=True)
     end_never_arrived(desk)
 
 

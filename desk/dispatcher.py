@@ -7,13 +7,13 @@ broker said that it does not know it: the broker takes an id once, so that canno
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from desk.desk import Desk
-from desk.errors import NotFound, OutcomeUnknown, Rejected
+from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
 from desk.portfolio import Order
-from desk.tracker import status_events
+from desk.scribe import follow, follow_nested
 from schemas.events import (
     AnyEvent,
     CancelRefused,
@@ -23,7 +23,7 @@ from schemas.events import (
     OrderPlanned,
     OrderRejected,
 )
-from schemas.orders import Approval, Denial, OrderIntent, OrderState, Purpose
+from schemas.orders import Approval, BrokerOrder, Denial, OrderIntent, OrderState, Purpose
 from schemas.risk import LatchName
 
 log = logging.getLogger(__name__)
@@ -61,24 +61,62 @@ def place(desk: Desk, judged: Sequence[Judged]) -> None:
             submit(desk, intent)
 
 
+def replace(desk: Desk, order: Order, intent: OrderIntent, approval: Approval) -> OrderState:
+    """Ask, once, that an approved intent take the place of a working order; give the new order's state.
+
+    The new order is in the ledger before anything is sent. Acknowledged, both are followed until the
+    broker says what became of the old one, which is asked for at once. Refused, the old one lives. Without
+    an answer both are possible: the larger of the two stays reserved (desk/replacing.py).
+
+    Raises:
+        LedgerUnavailable: nothing was written, so nothing was sent.
+        LeaseLost: another session has the account; nothing was sent.
+    """
+    assert intent.replaces == order.intent.client_order_id, "an intent names the order it replaces"
+    desk.journal.record(OrderPlanned(at=desk.now(), intent=intent, approval=approval))
+    order = desk.portfolio.orders[order.intent.client_order_id]
+    old_id = order.broker_order_id
+    if old_id is None or order.state.is_terminal:
+        why = f"{order.intent.client_order_id} is {order.state.value} and cannot be replaced"
+        _end_unsent(desk, intent, why)
+        return desk.portfolio.orders[intent.client_order_id].state
+    state = _answered(desk, intent, lambda: desk.broker.replace(old_id, intent))
+    if not state.is_terminal and state is not OrderState.UNKNOWN:
+        try:
+            follow(desk, desk.broker.order(old_id))
+        except (BrokerUnavailable, NotFound) as error:
+            log.warning("replaced order is asked about later", extra={"cause": str(error)})
+    return state
+
+
 def _withhold(desk: Desk, intent: OrderIntent) -> None:
     """End a planned entry unsent: a person killed the desk between its approval and now (I14)."""
+    _end_unsent(desk, intent, "the kill switch was set meanwhile")
+
+
+def _end_unsent(desk: Desk, intent: OrderIntent, why: str) -> None:
     desk.journal.record(
-        OrderRejected(
-            at=desk.now(),
-            client_order_id=intent.client_order_id,
-            code="not_sent",
-            message="the kill switch was set meanwhile",
-        )
+        OrderRejected(at=desk.now(), client_order_id=intent.client_order_id, code="not_sent", message=why)
     )
 
 
 def submit(desk: Desk, intent: OrderIntent) -> OrderState:
-    """Send a planned order once, record the answer, and give the order's state."""
+    """Send a planned order once, record the answer, and give the order's state.
+
+    Raises:
+        LeaseLost: another session has the account; nothing was sent.
+        LedgerUnavailable: whether that is so could not be asked; nothing was sent.
+    """
+    return _answered(desk, intent, lambda: desk.broker.submit(intent))
+
+
+def _answered(desk: Desk, intent: OrderIntent, send: Callable[[], BrokerOrder]) -> OrderState:
+    """Send once, if the account is still ours: this process may have slept since it wrote ahead (I12)."""
     client_order_id = intent.client_order_id
     facts = {"client_order_id": client_order_id, "correlation_id": intent.correlation_id}
+    desk.journal.renew()
     try:
-        stated = desk.broker.submit(intent)
+        stated = send()
     except Rejected as refusal:
         log.warning("order rejected", extra={**facts, "code": refusal.code, "message_text": str(refusal)})
         desk.journal.record(
@@ -93,8 +131,7 @@ def submit(desk: Desk, intent: OrderIntent) -> OrderState:
                 OrderOutcomeLost(at=desk.now(), client_order_id=client_order_id, cause=str(lost))
             )
     else:
-        for event in status_events(desk.portfolio, stated, now=desk.now()):
-            desk.journal.record(event)
+        follow_nested(desk, stated)
         log.info("order sent", extra={**facts, "broker_order_id": stated.broker_order_id})
     return desk.portfolio.orders[client_order_id].state
 
@@ -110,11 +147,24 @@ def cancel(desk: Desk, order: Order, *, cause: str) -> None:
         return
     client_order_id = order.intent.client_order_id
     desk.journal.record(CancelRequested(at=desk.now(), client_order_id=client_order_id, cause=cause))
-    try:
-        desk.broker.cancel(order.broker_order_id)
-    except (Rejected, NotFound) as refusal:
+    refusals = []
+    ids = _to_cancel(order, order.broker_order_id)
+    for broker_order_id in ids:
+        try:
+            desk.broker.cancel(broker_order_id)
+        except (Rejected, NotFound) as refusal:
+            refusals.append(str(refusal))
+        except OutcomeUnknown as lost:
+            log.warning(
+                "cancel outcome unknown", extra={"client_order_id": client_order_id, "cause": str(lost)}
+            )
+    if len(refusals) == len(ids):
         desk.journal.record(
-            CancelRefused(at=desk.now(), client_order_id=client_order_id, message=str(refusal))
+            CancelRefused(at=desk.now(), client_order_id=client_order_id, message="; ".join(refusals))
         )
-    except OutcomeUnknown as lost:
-        log.warning("cancel outcome unknown", extra={"client_order_id": client_order_id, "cause": str(lost)})
+
+
+def _to_cancel(order: Order, broker_order_id: str) -> tuple[str, ...]:
+    """Give the broker ids to cancel: the order's own takes its legs along, until its entry is complete."""
+    is_entered = order.has_legs_against and order.filled_qty >= order.intent.qty
+    return order.leg_ids if is_entered and order.leg_ids else (broker_order_id,)

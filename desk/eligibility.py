@@ -278,7 +278,7 @@ def within_position(intent: OrderIntent, view: GateView) -> Finding:
     held = abs(position) if position * intent.side.sign < 0 else ZERO
     leaving = intent.qty + sum(
         (
-            order.remaining
+            order.most
             for order in view.working
             if order.intent.symbol == intent.symbol and order.intent.side is intent.side
         ),

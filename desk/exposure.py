@@ -3,7 +3,8 @@
 A working order may fill or not, and one whose answer was lost (UNKNOWN) may be at the broker or not
 (I4). So a symbol has no single exposure but an interval: from the position less every working sell to
 the position plus every working buy. Limits are held against the worse end of it (I6). A working exit
-thus never makes room for an entry before it has filled.
+thus never makes room for an entry before it has filled. An order that may take the place of another
+(`rival`) counts with it once, at the larger of both.
 
 Orders count at the worse of their own price and the last price, positions at the last price. A symbol
 held without a price has no exposure that could be stated; it is listed in `unpriced`, and the gate
@@ -11,7 +12,7 @@ refuses entries while there is one.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from desk.money import ZERO
@@ -25,6 +26,12 @@ class WorkingOrder:
     intent: OrderIntent
     remaining: Decimal  # shares, positive
     state: OrderState = OrderState.PENDING
+    rival: "WorkingOrder | None" = None  # the order it may take the place of: not both execute in full
+
+    @property
+    def most(self) -> Decimal:
+        """Give the largest quantity that may execute, whichever of the two lives."""
+        return self.remaining if self.rival is None else max(self.remaining, self.rival.remaining)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +55,13 @@ class SymbolExposure:
 
     def moved(self, *, side: Side, qty: Decimal, price: Decimal) -> "SymbolExposure":
         """Give the interval with one more working order in it."""
+        return self.widened(side=side, qty=qty, usd=qty * price)
+
+    def widened(self, *, side: Side, qty: Decimal, usd: Decimal) -> "SymbolExposure":
+        """Give the interval with its end of a side moved out."""
         if side is Side.BUY:
-            return SymbolExposure(
-                self.qty_low, self.qty_high + qty, self.usd_low, self.usd_high + qty * price
-            )
-        return SymbolExposure(self.qty_low - qty, self.qty_high, self.usd_low - qty * price, self.usd_high)
+            return SymbolExposure(self.qty_low, self.qty_high + qty, self.usd_low, self.usd_high + usd)
+        return SymbolExposure(self.qty_low - qty, self.qty_high, self.usd_low - usd, self.usd_high)
 
 
 FLAT = SymbolExposure()
@@ -101,6 +110,17 @@ def worst_price(intent: OrderIntent, *, last: Decimal | None) -> Decimal:
     return order_price(intent) if last is None else max(order_price(intent), last)
 
 
+def with_order(working: Iterable[WorkingOrder], added: WorkingOrder) -> tuple[WorkingOrder, ...]:
+    """Give the working orders with one more; the order it replaces becomes its rival."""
+    kept: list[WorkingOrder] = []
+    for order in working:
+        if order.intent.client_order_id == added.intent.replaces:
+            added = replace(added, rival=replace(order, rival=None))
+        else:
+            kept.append(order)
+    return (*kept, added)
+
+
 def exposure_of(
     positions: Mapping[str, Decimal], working: Iterable[WorkingOrder], prices: Mapping[str, Decimal]
 ) -> Exposure:
@@ -117,9 +137,11 @@ def exposure_of(
         symbols[symbol] = SymbolExposure(qty, qty, qty * price, qty * price)
     for order in working:
         symbol = order.intent.symbol
-        symbols[symbol] = symbols.get(symbol, FLAT).moved(
+        last = prices.get(symbol)
+        either = (order,) if order.rival is None else (order, order.rival)
+        symbols[symbol] = symbols.get(symbol, FLAT).widened(
             side=order.intent.side,
-            qty=order.remaining,
-            price=worst_price(order.intent, last=prices.get(symbol)),
+            qty=order.most,
+            usd=max(each.remaining * worst_price(each.intent, last=last) for each in either),
         )
     return Exposure(symbols=symbols, unpriced=tuple(unpriced))

@@ -18,7 +18,7 @@ from desk.desk import Desk
 from desk.dispatcher import Judged, cancel, place
 from desk.gate import review, with_approved
 from desk.portfolio import EXTERNAL, Order
-from desk.settler import booking_date
+from desk.scribe import booking_date
 from desk.sizer import Key, exit_intent
 from desk.views import MarketView, gate_view
 from schemas.orders import Approval, OrderIntent, Purpose

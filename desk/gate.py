@@ -32,7 +32,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from desk import eligibility as may
 from desk.eligibility import GateView as GateView
-from desk.exposure import Exposure, WorkingOrder, exposure_of, worst_price
+from desk.exposure import Exposure, WorkingOrder, exposure_of, with_order, worst_price
 from desk.finding import Finding, at_most, missing
 from desk.margin import margin_finding
 from desk.money import FRACTION_STEP, ZERO, plain
@@ -58,7 +58,8 @@ def review(
         flatten: Whether this exit is the kill switch's or a person's flatten.
     """
     checks = []
-    for finding in _findings(intent, view, limits, flatten=flatten):
+    replaced, view = _without_replaced(intent, view)
+    for finding in _findings(intent, view, limits, replaced, flatten=flatten):
         if not finding.ok:
             return _denial(intent, finding, view)
         checks.append(finding.check())
@@ -82,14 +83,33 @@ def with_approved(view: GateView, intent: OrderIntent) -> GateView:
     """Give the view with an approved intent in it as a pending order."""
     return replace(
         view,
-        working=(*view.working, WorkingOrder(intent=intent, remaining=intent.qty)),
+        working=with_order(view.working, WorkingOrder(intent=intent, remaining=intent.qty)),
         known_ids=view.known_ids | {intent.client_order_id},
         orders_today=view.orders_today + 1,
         entries_this_minute=view.entries_this_minute + (intent.purpose is Purpose.ENTRY),
     )
 
 
-def _findings(intent: OrderIntent, view: GateView, limits: RiskLimits, *, flatten: bool) -> Iterator[Finding]:
+def _without_replaced(intent: OrderIntent, view: GateView) -> tuple[WorkingOrder | None, GateView]:
+    """Give the order the intent would replace, and the view without it.
+
+    The two never execute both in full. The old one was judged when it was planned and by every order since,
+    so the book with the new one in its place is what is left to judge.
+    """
+    if intent.replaces is None:
+        return None, view
+    old = next((o for o in view.working if o.intent.client_order_id == intent.replaces), None)
+    return old, replace(view, working=tuple(order for order in view.working if order is not old))
+
+
+def _findings(
+    intent: OrderIntent,
+    view: GateView,
+    limits: RiskLimits,
+    replaced: WorkingOrder | None,
+    *,
+    flatten: bool,
+) -> Iterator[Finding]:
     """Judge rule after rule; the caller stops at the first broken one."""
     entry = intent.purpose is Purpose.ENTRY
     yield may.duplicate(intent, view)
@@ -102,7 +122,7 @@ def _findings(intent: OrderIntent, view: GateView, limits: RiskLimits, *, flatte
     yield may.in_session(view, flatten=flatten)
     if entry:
         yield from _entry_eligibility(intent, view, limits)
-        yield from _entry_limits(intent, view, limits)
+        yield from _entry_limits(intent, view, limits, replaced)
         return
     yield may.no_open_break(intent, view)
     yield may.within_position(intent, view)
@@ -123,7 +143,9 @@ def _entry_eligibility(intent: OrderIntent, view: GateView, limits: RiskLimits) 
     yield may.no_wash_trade(intent, view, flatten=False)
 
 
-def _entry_limits(intent: OrderIntent, view: GateView, limits: RiskLimits) -> Iterator[Finding]:
+def _entry_limits(
+    intent: OrderIntent, view: GateView, limits: RiskLimits, replaced: WorkingOrder | None
+) -> Iterator[Finding]:
     """Judge counts and sums; account and last price are known to be there by now."""
     account = view.account
     assert account is not None, "ACCOUNT_BLOCKED has refused a missing account"
@@ -150,7 +172,7 @@ def _entry_limits(intent: OrderIntent, view: GateView, limits: RiskLimits) -> It
     after = before.plus(intent, qty=intent.qty, price=last)
     yield from _position_limits(intent, after, account, limits)
     yield from _book_limits(after, limits)
-    yield _buying_power(intent, view, account)
+    yield _buying_power(intent, view, account, replaced)
     yield margin_finding(
         intent, account=account, after=after, day_trades=view.day_trades, at_risk=before.symbols.keys()
     )
@@ -193,8 +215,13 @@ def _book_limits(after: Exposure, limits: RiskLimits) -> Iterator[Finding]:
     yield _usd(Reason.NET_EXPOSURE, after.net, limits.net_max_usd, "net")
 
 
-def _buying_power(intent: OrderIntent, view: GateView, account: BrokerAccount) -> Finding:
-    """Hold the cost of this entry, and of those the broker does not know yet, against its number."""
+def _buying_power(
+    intent: OrderIntent, view: GateView, account: BrokerAccount, replaced: WorkingOrder | None
+) -> Finding:
+    """Hold the cost of this entry, and of those the broker does not know yet, against its number.
+
+    During a replace Alpaca charges the larger of both orders (ALPACA.md §2.3), and the old one is charged.
+    """
     promised = sum(
         (
             _cost(order.intent, order.remaining, view)
@@ -203,9 +230,12 @@ def _buying_power(intent: OrderIntent, view: GateView, account: BrokerAccount) -
         ),
         ZERO,
     )
+    charged = ZERO
+    if replaced is not None and replaced.state not in UNRESERVED:
+        charged = _cost(replaced.intent, replaced.remaining, view)
     return _usd(
         Reason.BUYING_POWER,
-        promised + _cost(intent, intent.qty, view),
+        promised + max(ZERO, _cost(intent, intent.qty, view) - charged),
         account.buying_power,
         "buying power needed",
     )

@@ -15,7 +15,8 @@ from desk.bookkeeper import level_books
 from desk.desk import Desk
 from desk.errors import BrokerUnavailable, KillIncomplete, OutcomeUnknown, Rejected
 from desk.flattener import flatten
-from desk.settler import lose_pending, settle
+from desk.prober import lose_pending
+from desk.settler import settle
 from desk.tracker import order_of
 from schemas.events import KillVerified, LatchSet, TradingStateChanged
 from schemas.orders import BrokerOrder, Purpose
@@ -60,7 +61,7 @@ def kill(desk: Desk, *, cause: str, by: str) -> KillVerified:
             return verified
         is_level = shown is not None and _work(desk, cause=cause)
         desk.clock.sleep_until(desk.now() + POLL)
-        settle(desk, resend=is_level)
+        settle(desk, resend=is_level, urgent=True)
     raise KillIncomplete(_what_is_left(desk))
 
 

@@ -20,7 +20,8 @@ from desk.flattener import attempts, flatten
 from desk.gate import review
 from desk.portfolio import Order
 from desk.positions import ZERO, Position
-from desk.settler import booking_date, settle
+from desk.scribe import booking_date
+from desk.settler import settle
 from desk.sizer import Key, exit_intent
 from desk.views import MarketView, gate_view, working
 from schemas.orders import Approval, OrderState, Purpose

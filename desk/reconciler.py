@@ -27,7 +27,7 @@ from decimal import Decimal
 
 from desk.portfolio import EXTERNAL, Portfolio
 from desk.positions import ZERO
-from desk.tracker import external_fill, fill_event, order_of, status_events
+from desk.tracker import by_broker_id, external_fill, fill_event, legs_ending, order_of, status_events
 from schemas.account import BrokerSnapshot
 from schemas.events import (
     AccountOpened,
@@ -83,6 +83,7 @@ def reconcile(
     if repairs:
         return Reconciliation(repairs, ())
     repairs = tuple(event for stated in theirs.orders for event in status_events(ours, stated, now=now)[:1])
+    repairs += _ended_with_legs(ours, theirs, now)
     if repairs:
         return Reconciliation(repairs, ())
     foreign = _foreign_fills(ours, theirs, session_date_at, now)
@@ -128,6 +129,12 @@ def _missed_fills(
         for stated in theirs.fills
     )
     return tuple(event for event in events if event is not None)
+
+
+def _ended_with_legs(ours: Portfolio, theirs: BrokerSnapshot, now: datetime) -> tuple[AnyEvent, ...]:
+    statements = by_broker_id(theirs.orders)
+    ended = (legs_ending(o, statements, now=now) for o in ours.working_orders() if o.has_legs)
+    return tuple(event for event in ended if event is not None)
 
 
 _Foreign = dict[str, list[FillRecorded]]  # by symbol: executions of orders that are not ours, not booked
@@ -351,14 +358,14 @@ def _overfills(ours: Portfolio, now: datetime) -> list[Break]:
             key=order.intent.client_order_id,
             ours=order.intent.qty,
             theirs=order.filled_qty,
-            notional=(order.filled_qty - order.intent.qty) * order.intent.reference_price,
+            notional=order.overfilled_qty * order.intent.reference_price,
             detail=f"{order.intent.symbol}: {order.intent.client_order_id} asked for {order.intent.qty}, "
             f"{order.filled_qty} were executed",
             identity=order.intent.client_order_id,
             now=now,
         )
         for order in ours.orders.values()
-        if order.filled_qty > order.intent.qty
+        if order.overfilled_qty > 0
     ]
 
 

@@ -15,7 +15,8 @@ from desk.bookkeeper import level_books
 from desk.desk import Desk
 from desk.errors import NotReady
 from desk.hours import session_hours
-from desk.settler import end_never_arrived, lose_pending, settle
+from desk.prober import end_never_arrived, lose_pending
+from desk.settler import settle
 from schemas.account import SessionHours
 from schemas.events import TradingStateChanged
 from schemas.risk import Break, BreakKind, TradingState
@@ -49,7 +50,7 @@ def recover(desk: Desk, session_date: date) -> Recovery:
     _check_clock(desk)
     _check_account(desk)
     lose_pending(desk)
-    settle(desk)
+    settle(desk, urgent=True)
     end_never_arrived(desk)
     breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
     grave = [item for item in breaks if _is_grave(item, desk.settings.risk.break_halt_usd)]

@@ -9,7 +9,7 @@ It knows the time only through the clock port, so a simulated venue plays a day 
 starts at whatever minute it is: bars missed meanwhile come with the first ingest, orders with recovery.
 
 Safety. A lost lease or an unwritable ledger ends the loop at once: without the ledger nothing may be
-sent. A minute whose bars cannot be read gives no entries and leaves exits alone. A daily loss latches
+sent. A minute whose bars cannot be read gives no entries and leaves exits alone. A loss limit latches
 and flattens. Positions are closed `close_out_minutes` before the bell. Our books are compared with the
 broker's every few minutes, and at once when somebody else is heard trading on the account or a person
 accepts a break: a symbol in doubt is locked, for exits too, until its books are right. Any other
@@ -34,8 +34,9 @@ from desk.errors import (
 )
 from desk.flattener import flatten
 from desk.hours import minutes
+from desk.prober import end_never_arrived
 from desk.recovery import recover
-from desk.settler import end_never_arrived, settle
+from desk.settler import settle
 from desk.upkeep import Upkeep
 from desk.valuation import Valuation
 from schemas.account import SessionHours
@@ -138,6 +139,7 @@ class Session:
                 equity=desk.broker.account().equity,
             )
         )
+        self.valuation.hold_loss()  # what was lost overnight, before the first entry
 
     def _loop(self, hours: SessionHours, steps: Steps) -> None:
         delay = timedelta(seconds=self.desk.settings.session.bar_delay_s)
@@ -170,7 +172,7 @@ class Session:
         self.upkeep.tend(hours)
         self.valuation.mark(minute)
         if self.desk.now() < hours.closes_at:
-            self.upkeep.flattening = self.valuation.hold_loss() or self.upkeep.flattening
+            self.valuation.hold_loss()
         self.desk.recorder.flush()
 
     def _count(self, *, bars: int, signals: int, outcome: TradeOutcome) -> None:

@@ -7,13 +7,14 @@ from decimal import Decimal
 
 from desk.desk import Desk
 from desk.eligibility import GateView
-from desk.exposure import WorkingOrder
+from desk.exposure import WorkingOrder, with_order
 from desk.hours import previous_session, session_date_at, session_hours
 from desk.losses import DayResult
 from desk.portfolio import Order, Portfolio
 from desk.positions import ZERO
 from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
+from schemas.orders import Purpose
 
 PDT_SESSIONS_BEFORE = 4  # "in five business days" counts today and the four sessions before
 
@@ -30,12 +31,32 @@ class MarketView:
 
 
 def working(portfolio: Portfolio) -> tuple[WorkingOrder, ...]:
-    """Give every order that may still execute as sizer and gate see it."""
-    return tuple(_working(order) for order in portfolio.working_orders())
+    """Give every order that may still execute as sizer and gate see it.
+
+    A replacing order and the one it replaces are one entry, since not both execute in full. What legs may
+    sell of an entry is an exit.
+    """
+    found: list[WorkingOrder] = []
+    for order in portfolio.working_orders():
+        if order.intent.replaces is None:
+            found.append(_working(order))
+        else:
+            found = list(with_order(found, _working(order)))
+        if order.leaving_qty > 0:
+            found.append(_leaving(order))
+    return tuple(found)
 
 
 def _working(order: Order) -> WorkingOrder:
     return WorkingOrder(intent=order.intent, remaining=order.remaining_qty, state=order.state)
+
+
+def _leaving(order: Order) -> WorkingOrder:
+    """Give what the legs of an entry may still execute, as the exit it is."""
+    intent = order.intent.model_copy(
+        update={"side": order.intent.side.opposite, "purpose": Purpose.EXIT, "protects": True}
+    )
+    return WorkingOrder(intent=intent, remaining=order.leaving_qty, state=order.state)
 
 
 def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts: datetime) -> SizingView:
