@@ -12,6 +12,8 @@ from desk.exchange.refusals import BAD_REQUEST, NOT_FOUND, UNPROCESSABLE, Refusa
 from desk.money import ZERO
 from schemas.orders import Side
 
+_ABSENT = object()
+
 
 @dataclass(slots=True)
 class Blotter:
@@ -20,9 +22,10 @@ class Blotter:
     orders: dict[str, VenueOrder] = field(default_factory=dict)
     open: dict[str, VenueOrder] = field(default_factory=dict)
     reserved: Decimal = ZERO  # buying power held by open orders, USD
+    replacing: dict[str, str] = field(default_factory=dict)  # order -> its replacement under way
     _by_client_id: dict[str, str] = field(default_factory=dict)
     _open_of: dict[str, dict[str, VenueOrder]] = field(default_factory=dict)
-    _working: dict[str, dict[str, None]] = field(default_factory=dict)
+    _working: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def keep(self, order: VenueOrder) -> VenueOrder:
         """Store an order as it is now."""
@@ -37,16 +40,31 @@ class Blotter:
         else:
             self.open.pop(order.order_id, None)
             of_symbol.pop(order.order_id, None)
-            self._working.get(order.symbol, {}).pop(order.order_id, None)
+            self._rest(order)
         return order
 
     def work(self, order: VenueOrder) -> None:
         """Let an order meet the market from now on, after those that work already."""
         self._working.setdefault(order.symbol, {})[order.order_id] = None
 
+    def _rest(self, order: VenueOrder) -> None:
+        """Let an order meet the market no more; a symbol without working orders is forgotten."""
+        working = self._working.get(order.symbol)
+        if working is not None and working.pop(order.order_id, _ABSENT) is None and len(working) == 0:
+            del self._working[order.symbol]
+
     def working_symbols(self) -> tuple[str, ...]:
         """Give the symbols with working orders."""
-        return tuple(symbol for symbol, ids in self._working.items() if ids)
+        return tuple(self._working)
+
+    def is_working(self, order_id: str) -> bool:
+        """Tell whether an order meets the market."""
+        order = self.orders[order_id]
+        return order_id in self._working.get(order.symbol, {})
+
+    def legs(self, order: VenueOrder) -> tuple[VenueOrder, ...]:
+        """Give an order's legs, take-profit first."""
+        return tuple(self.orders[leg_id] for leg_id in order.leg_ids)
 
     def working(self, symbol: str) -> tuple[VenueOrder, ...]:
         """Give a symbol's working orders, oldest first."""
@@ -57,8 +75,8 @@ class Blotter:
         return tuple(self._open_of.get(symbol, {}).values())
 
     def open_qty(self, symbol: str, side: Side) -> Decimal:
-        """Give the shares of a symbol's open orders of one side."""
-        return sum((order.remaining for order in self.open_of(symbol) if order.side is side), ZERO)
+        """Give the shares that a symbol's open orders of one side keep from others."""
+        return sum((order.shares_held for order in self.open_of(symbol) if order.side is side), ZERO)
 
     def order(self, order_id: str) -> VenueOrder:
         """Give an order.

@@ -12,10 +12,11 @@ and 1 below, fixed at the session's start; the account's owner may cap it at any
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from desk.exchange.orders import Execution
 from desk.fees import charged
+from desk.money import FRACTIONAL_LOT
 from schemas.orders import Side
 
 ZERO = Decimal(0)
@@ -182,6 +183,17 @@ class Books:
         if done.fee > 0:
             self.accrued.append(done.fee)
         self.executions.append(done)
+
+    def split(self, symbol: str, ratio: Decimal) -> None:
+        """Make each share of a position `ratio` shares at the same cost, to a billionth of a share."""
+        held = self.holdings.get(symbol)
+        if held is None:
+            return
+        qty = (held.qty * ratio).quantize(FRACTIONAL_LOT, ROUND_DOWN)
+        if qty == 0:
+            del self.holdings[symbol]
+        else:
+            self.holdings[symbol] = replace(held, qty=qty)
 
     def charge_fees(self, *, activity_id: str, session_date: date, at: datetime) -> None:
         """Take the accrued fees from cash, rounded up to the cent; nothing when none are owed."""

@@ -1,44 +1,66 @@
-"""The trading floor: the venue's clock, its orders, and what the market does to them.
+"""The trading floor: one account in one market, on the venue's own clock.
 
 Time moves only in `advance`, which plays prints and the session's edges in their order: at the open,
-orders taken while the market was closed become working; at the close and at the end of extended hours
-DAY orders expire and the day's fees are taken; at 04:00 New York the next session begins. Only symbols
-with working orders are played, so a quiet minute costs nothing.
+orders taken while the market was closed become working; at the close the closing auction is held, and then
+and at the end of extended hours DAY orders expire and the day's fees are taken; at 04:00 New York the next
+session begins. Only symbols with working orders are played, so a quiet minute costs nothing.
 
 Everything is a function of market, rules, seed and the calls made: two floors given the same calls agree in
 every id and instant. Instants of records are the venue's time made strictly increasing by microseconds, so
 listings by time never tie.
+
+The floor puts together who does the work: `lives` (the life of an order), `groups` (brackets, oco, oto),
+`crossing` (orders meet prints), `asking` (cancel and replace), `hand` (acts from outside).
+
+Hooks, for fault plans, simulations and tests; all in venue time, all deterministic:
+
+- `cancel_takes`, `replace_takes`, `arrival_takes`: how long a cancel, a replacement, a new order is under way
+  (`pending_cancel`, `pending_replace`, `pending_new`); none by default.
+- `at(instant, act)`: run something when time gets there.
+- `halt(symbol, code)`, `unhalt(symbol)`; `status_listeners` hear a `HaltNotice` of each.
+- `split(symbol, old, new)`: adjust position and open orders.
+- `trade_by_hand`, `cancel_by_hand`: a person at the broker.
+- `refuse_later(order_id, reason)`: reject an order already taken; `refuse_next(reason)`: take, answer and
+  then reject the next order that arrives.
+- `refuse_cancel(order_id)`, `refuse_replace(order_id)`: the one under way fails.
+- `park_next(status)`: the next order taken waits in `pending_new`, `accepted`, `pending_review` or
+  `accepted_for_bidding`; `put(order_id, status)` moves it on, or a working one to `stopped`, `suspended`,
+  `calculated`, `done_for_day` and back to `new`.
+- `standing`: what the broker lets the account do (`trading_blocked`, `liquidation_only`); `configure`: what
+  its owner does (`suspend_trade`, `no_shorting`, ...).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
 
 from desk.errors import NoBars
+from desk.exchange.admission import Admission, Situation, Standing, admit, check_window
+from desk.exchange.asking import Asking, CancelAnswer
 from desk.exchange.blotter import Blotter
 from desk.exchange.books import Books, Opening, Totals
+from desk.exchange.crossing import Crossing, StatusListener
+from desk.exchange.groups import Groups
+from desk.exchange.hand import WAITING, Hand
 from desk.exchange.history import public_bars
+from desk.exchange.lives import EXTENDED_AFTER as EXTENDED_AFTER
+from desk.exchange.lives import Listener, Lives
 from desk.exchange.market import Market, listed
-from desk.exchange.matching import Print, Rules, match
-from desk.exchange.orders import Execution, Ids, OrderRequest, Status, VenueEvent, VenueOrder
-from desk.exchange.refusals import NOT_FOUND, UNPROCESSABLE, Draft, Refusal, Situation, admit, checked
+from desk.exchange.matching import Rules
+from desk.exchange.orders import OrderRequest, ReplaceRequest, SplitDone, Status, VenueOrder
+from desk.exchange.refusals import NOT_FOUND, Draft, Refusal, checked, unprocessable
 from desk.exchange.settings import AccountSettings
+from desk.exchange.splits import apply_split
 from desk.exchange.tape import EXTENDED_BEFORE, Tape
-from desk.fees import fees_for
+from desk.exchange.timeline import MICROSECOND, Act, Timeline
 from desk.hours import LAST_DAY, next_session, session_hours
-from desk.money import ZERO
 from schemas.account import Asset, SessionHours
-from schemas.orders import OrderType, Side, TimeInForce
+from schemas.orders import Side, TimeInForce
 
-EXTENDED_AFTER = timedelta(hours=4)  # 20:00 New York, 17:00 on an early close
 STARTS_BEFORE_OPEN = timedelta(minutes=5)  # a venue starts at 09:25 New York unless told otherwise
-GTC_LIFE = timedelta(days=90)  # ALPACA.md section 2.3
-MICROSECOND = timedelta(microseconds=1)
 
-Listener = Callable[[VenueEvent], None]
 ClockListener = Callable[[datetime], None]
 
 
@@ -78,46 +100,65 @@ class Floor:
         self.tape = Tape(market, hours, self.rules)
         if self.tape.frame.height == 0:
             raise NoBars(f"the market has no bars of {listed(list(market.symbols))} on {session_date}")
-        self.now = starts_at if starts_at is not None else hours.opens_at - STARTS_BEFORE_OPEN
+        now = starts_at if starts_at is not None else hours.opens_at - STARTS_BEFORE_OPEN
+        self.timeline = Timeline(now, hours)
         self.seed = seed
         self.books = Books(starting_cash)
         self.blotter = Blotter()
         self.settings = AccountSettings()
+        self.standing = Standing()
         self.openings = [Opening.of(hours.session_date, self.books)]
-        self.listeners: list[Listener] = []
+        self.splits: list[SplitDone] = []
         self.clocks: list[ClockListener] = []  # told the time when it has moved, before an edge acts
-        self.opened_at = self.now
+        self.arrival_takes = timedelta(0)
+        self.opened_at = now
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
-        self._taken: dict[str, tuple[datetime, Decimal]] = {}
-        self._ids = Ids(seed)
-        self._event_ids = Ids(seed)
-        self._last_stamp = self.now - MICROSECOND
-        self._played = self.now
-        self._agenda = [edge for edge in self._edges() if edge[0] > self.now]
+        self._parked: list[Status] = []
+        self.lives = Lives(timeline=self.timeline, blotter=self.blotter, books=self.books, seed=seed)
+        self.groups = Groups(self.lives)
+        self.crossing = Crossing(self.lives, self.groups, self.tape)
+        self.asking = Asking(self.lives, self.groups, self.crossing, self._admit)
+        self.hand = Hand(self.lives, self.crossing)
+        for at, act in self._edges():
+            if at > now:
+                self.timeline.at(at, act)
+
+    @property
+    def now(self) -> datetime:
+        """Give the venue's time."""
+        return self.timeline.now
 
     @property
     def hours(self) -> SessionHours:
         """Give the current session; it stays current until 04:00 New York of the next."""
-        return self.tape.hours
+        return self.timeline.hours
 
     @property
     def is_open(self) -> bool:
         """Tell whether the regular session is on."""
-        return self.hours.opens_at <= self.now < self.hours.closes_at
+        return self.timeline.is_open
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Give who hears the events of orders; add to it to listen."""
+        return self.lives.listeners
+
+    @property
+    def status_listeners(self) -> list[StatusListener]:
+        """Give who hears of halts; add to it to listen."""
+        return self.crossing.status_listeners
 
     def advance(self, to: datetime) -> None:
         """Play the market up to and including an instant; a past one does nothing."""
-        while self._agenda and self._agenda[0][0] <= to:
-            at, act = self._agenda.pop(0)
-            self._play(at - MICROSECOND)
-            self.now = at
-            self._tell_time()
-            act()
-        if to > self.now:
-            self._play(to)
-            self.now = to
-        elif to == self.now:
-            self._play(to)
+        while (due := self.timeline.next_due(to)) is not None:
+            if due > self.now:
+                self.crossing.play(due - MICROSECOND)
+                self.timeline.now = due
+                self._tell_time()
+            self.timeline.pop()()
+        if to >= self.now:
+            self.crossing.play(to)
+            self.timeline.now = to
         self._tell_time()
 
     def bars(self, start: datetime, end: datetime) -> pl.DataFrame:
@@ -141,7 +182,7 @@ class Floor:
 
     def mark(self, symbol: str) -> Decimal | None:
         """Give the price the symbol is valued at now."""
-        return self.tape.mark(symbol, self.now)
+        return self.tape.mark(symbol, self.crossing.seen_at(symbol))
 
     def marks(self) -> dict[str, Decimal]:
         """Give the price of every held symbol that has one."""
@@ -170,54 +211,49 @@ class Floor:
         """
         draft = checked(request)
         if draft.symbol not in self._assets:
-            raise Refusal(422, UNPROCESSABLE, f'asset "{draft.symbol}" not found')
+            raise unprocessable(f'asset "{draft.symbol}" not found')
         self.settings.check(draft)
         self.blotter.check_unused(draft.client_order_id)
-        quote = self.tape.quote(draft.symbol, self.now)
-        admission = admit(
-            draft,
-            Situation(
-                asset=self._assets[draft.symbol],
-                books=self.books,
-                resting=self.blotter.open_of(draft.symbol),
-                buying_power=self.totals().buying_power,
-                bid=None if quote is None else quote[0],
-                ask=None if quote is None else quote[1],
-                shorting_enabled=self.shorting_enabled,
-            ),
-        )
-        works_now = self._trades_now(draft.extended_hours)
-        taken = self._record(
-            draft,
-            status=Status.PENDING_NEW if works_now else Status.ACCEPTED,
-            position_intent=admission.position_intent,
-            reserve_price=admission.reserve_price,
-        )
-        self._emit(str(taken.status), taken)
-        if works_now:
-            self._arrive(taken)
+        check_window(draft.time_in_force, self.now, self.hours)
+        admission = self._admit(draft, None)
+        works_now = self.crossing.trades_now(draft.symbol, extended_hours=draft.extended_hours)
+        status = Status.PENDING_NEW if works_now else Status.ACCEPTED
+        parked = bool(self._parked)
+        if parked:
+            status = self._parked.pop(0)
+        taken = self.lives.record(draft, admission, status=status)
+        if draft.order_class != "":
+            taken = self.groups.record_legs(taken, draft)
+        self.lives.emit(str(taken.status), taken)
+        if parked:
+            return taken
+        if works_now and self.arrival_takes > timedelta(0):
+            self.timeline.at(self.now + self.arrival_takes, lambda: self.crossing.arrive(taken.order_id))
+        elif works_now:
+            self.crossing.arrive(taken.order_id)
         elif taken.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
-            self._end(taken, Status.CANCELED)
+            self.lives.end(taken, Status.CANCELED)
         return taken
 
-    def cancel(self, order_id: str) -> None:
-        """Cancel an order; a canceled one may be canceled again.
+    def replace(self, order_id: str, request: ReplaceRequest) -> VenueOrder:
+        """Ask that an order be replaced and give the NEW order as first answered (see `Asking.replace`).
 
         Raises:
-            Refusal: 404 unknown, 422 filled or expired.
+            Refusal: the order cannot be replaced, or not so; it is as it was.
         """
-        order = self.blotter.order(order_id)
-        if order.status.is_open:
-            self._end(order, Status.CANCELED)
-        elif order.status is not Status.CANCELED:
-            raise Refusal(422, UNPROCESSABLE, f'order is already in "{order.status}" state')
+        return self.asking.replace(order_id, request)
 
-    def cancel_all(self) -> tuple[VenueOrder, ...]:
-        """Cancel every open order and give them as they are then."""
-        asked = tuple(self.blotter.open)
-        for order_id in asked:
-            self.cancel(order_id)
-        return tuple(self.blotter.orders[order_id] for order_id in asked)
+    def cancel(self, order_id: str) -> None:
+        """Ask for a cancel; a canceled order may be canceled again.
+
+        Raises:
+            Refusal: 404 unknown, 422 ended otherwise or being replaced.
+        """
+        self.asking.cancel(order_id)
+
+    def cancel_all(self) -> tuple[CancelAnswer, ...]:
+        """Ask for a cancel of every open order and give each as it is then."""
+        return self.asking.cancel_all()
 
     def close_position(self, symbol: str, qty: Decimal | None) -> VenueOrder:
         """Send the market order that closes a position, or `qty` shares of it.
@@ -232,6 +268,77 @@ class Floor:
         shares = abs(held) if qty is None else qty
         return self.submit(OrderRequest(symbol, str(side), "market", "day", qty=shares))
 
+    # --- hooks ---
+
+    def at(self, instant: datetime, act: Act) -> None:
+        """Plan an act of a fault plan or a test; it sees the floor as it is at that instant."""
+        self.timeline.at(instant, act)
+
+    @property
+    def cancel_takes(self) -> timedelta:
+        """Give how long a cancel is under way."""
+        return self.asking.cancel_takes
+
+    @cancel_takes.setter
+    def cancel_takes(self, takes: timedelta) -> None:
+        self.asking.cancel_takes = takes
+
+    @property
+    def replace_takes(self) -> timedelta:
+        """Give how long a replacement is under way."""
+        return self.asking.replace_takes
+
+    @replace_takes.setter
+    def replace_takes(self, takes: timedelta) -> None:
+        self.asking.replace_takes = takes
+
+    def halt(self, symbol: str, code: str = "T1") -> None:
+        """Stop a symbol's trading: nothing of it fills, new orders wait as accepted."""
+        self.crossing.halt(symbol, code)
+
+    def unhalt(self, symbol: str) -> None:
+        """Let a halted symbol trade again from its next print on."""
+        self.crossing.unhalt(symbol)
+
+    def split(self, symbol: str, old: Decimal, new: Decimal) -> SplitDone:
+        """Split a symbol's shares now: `old` become `new` (see desk/exchange/splits.py)."""
+        self.splits.append(apply_split(self.lives, symbol=symbol, old=old, new=new))
+        return self.splits[-1]
+
+    def refuse_later(self, order_id: str, reason: str) -> VenueOrder:
+        """Reject an open order that was taken already."""
+        return self.hand.reject(order_id, reason)
+
+    def refuse_next(self, reason: str) -> None:
+        """Take and answer the next order that arrives, then reject it."""
+        self.crossing.refuse_next.append(reason)
+
+    def refuse_cancel(self, order_id: str) -> VenueOrder:
+        """Fail a cancel under way."""
+        return self.asking.refuse_cancel(order_id)
+
+    def refuse_replace(self, order_id: str) -> VenueOrder:
+        """Fail a replacement under way; the id is the old order's."""
+        return self.asking.refuse_replace(order_id)
+
+    def park_next(self, status: Status) -> None:
+        """Answer the next order taken with a waiting status and leave it there until `put` moves it.
+
+        Raises:
+            ValueError: the status is not one an order waits in.
+        """
+        if status not in WAITING:
+            raise ValueError(f"an order waits in {', '.join(sorted(WAITING))}, not in {status}")
+        self._parked.append(status)
+
+    def put(self, order_id: str, status: Status) -> VenueOrder:
+        """Put an open order into another status along ALPACA.md section 2.5."""
+        return self.hand.put(order_id, status)
+
+    def cancel_by_hand(self, order_id: str) -> VenueOrder:
+        """Cancel an open order at once, as a person at the broker would."""
+        return self.hand.cancel(order_id)
+
     def trade_by_hand(self, symbol: str, side: Side, qty: Decimal, price: Decimal | None) -> VenueOrder:
         """Trade at once and in full, past every rule: a person's hand at the broker.
 
@@ -239,210 +346,94 @@ class Floor:
             Refusal: the symbol is unknown, the quantity is not positive, or no price is known and none given.
         """
         if symbol not in self._assets:
-            raise Refusal(422, UNPROCESSABLE, f'asset "{symbol}" not found')
-        quote = self.tape.quote(symbol, self.now)
-        if price is None and quote is None:
-            raise Refusal(422, UNPROCESSABLE, f"no price of {symbol} is known yet; give one")
-        request = OrderRequest(symbol, str(side), "market", "day", qty=qty, source="manual")
-        order = self._record(
-            checked(request),
-            status=Status.NEW,
-            position_intent="buy_to_open" if side is Side.BUY else "sell_to_close",
-            reserve_price=ZERO,
-        )
-        self._emit("new", order, execution_id=self._ids.next("execution"))
+            raise unprocessable(f'asset "{symbol}" not found')
         if price is None:
-            assert quote is not None
+            quote = self._quote(symbol)
+            if quote is None:
+                raise unprocessable(f"no price of {symbol} is known yet; give one")
             price = quote[1] if side is Side.BUY else quote[0]
-        return self._execute(order, qty=qty, price=price)
+        request = OrderRequest(symbol, str(side), "market", "day", qty=qty, source="manual")
+        return self.hand.trade(request, price=price)
 
-    def _edges(self) -> list[tuple[datetime, Callable[[], None]]]:
+    # --- inside ---
+
+    def _edges(self) -> list[tuple[datetime, Act]]:
         """Give the instants at which this session does something by itself."""
         hours = self.hours
-        edges: list[tuple[datetime, Callable[[], None]]] = [
-            (self.tape.starts_at, self._release),
-            (hours.opens_at, self._release),
-            (hours.closes_at, self._expire),
-            (hours.closes_at + EXTENDED_AFTER, self._expire),
+        edges: list[tuple[datetime, Act]] = [
+            (self.tape.starts_at, self.crossing.release),
+            (hours.opens_at, self.crossing.release),
+            (hours.closes_at, self._close),
+            (hours.closes_at + EXTENDED_AFTER, self._close),
         ]
         if hours.session_date < LAST_DAY - timedelta(days=7):
             following = next_session(hours.session_date)
             edges.append((following.opens_at - EXTENDED_BEFORE, self._roll))
         return edges
 
-    def _release(self) -> None:
-        """Make the orders work that were taken while they could not trade."""
-        for order in [o for o in self.blotter.open.values() if o.status is Status.ACCEPTED]:
-            if self._trades_now(order.extended_hours):
-                self._work(order)
-
-    def _expire(self) -> None:
-        """End the orders whose time has come and take the session's fees."""
-        for order in [o for o in self.blotter.open.values() if o.expires_at <= self.now]:
-            self._end(order, Status.EXPIRED if order.time_in_force is TimeInForce.DAY else Status.CANCELED)
+    def _close(self) -> None:
+        """End what ends now and take the session's fees."""
+        self.crossing.close()
         if len(self.books.accrued) > 0:
             self.books.charge_fees(
-                activity_id=self._ids.next("fee"), session_date=self.hours.session_date, at=self._stamp()
+                activity_id=self.lives.ids.next("fee"),
+                session_date=self.hours.session_date,
+                at=self.timeline.stamp(),
             )
 
     def _roll(self) -> None:
         """Begin the next session."""
         self.books.start_session(self.marks())
-        self.openings.append(Opening.of(next_session(self.hours.session_date).session_date, self.books))
-        self.tape = Tape(self.market, next_session(self.hours.session_date), self.rules)
-        self._taken.clear()
-        self._agenda = self._edges()[1:]
-        self._release()
+        hours = next_session(self.hours.session_date)
+        self.openings.append(Opening.of(hours.session_date, self.books))
+        self.tape = Tape(self.market, hours, self.rules)
+        self.timeline.hours = hours
+        self.crossing.begin(self.tape)
+        for at, act in self._edges()[1:]:
+            self.timeline.at(at, act)
+        self.crossing.release()
 
-    def _play(self, through: datetime) -> None:
-        """Let working orders meet the prints after the last played instant, up to and including `through`."""
-        met = [
-            (seen.at, symbol, seen, before)
-            for symbol in self.blotter.working_symbols()
-            for seen, before in self.tape.prints_between(symbol, self._played, through)
-        ]
-        met.sort(key=lambda one: one[:2])
-        for at, symbol, seen, before in met:
-            self.now = at
-            for order in self.blotter.working(symbol):
-                self._meet(order, seen, before)
-        self._played = max(self._played, through)
-
-    def _arrive(self, order: VenueOrder) -> None:
-        """Let a new order meet the live print, then rest or end by its time in force."""
-        order = self._work(order)
-        seen = self.tape.live(order.symbol, self.now)
-        if seen is not None:
-            order = self._meet(order, seen, None)
-        if order.status.is_open and order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
-            self._end(order, Status.CANCELED)
-
-    def _work(self, order: VenueOrder) -> VenueOrder:
-        """Make an order working."""
-        order = self.blotter.keep(replace(order, status=Status.NEW, updated_at=self._stamp()))
-        self.blotter.work(order)
-        self._emit("new", order, execution_id=self._ids.next("execution"))
-        return order
-
-    def _meet(self, order: VenueOrder, seen: Print, before: Print | None) -> VenueOrder:
-        """Apply one print to one working order."""
-        if not (seen.regular or order.extended_hours):
-            return order
-        taken_at, taken = self._taken.get(order.symbol, (seen.at, ZERO))
-        available = seen.liquidity - (taken if taken_at == seen.at else ZERO)
-        found = match(order.terms(), seen, before=before, available=available)
-        if found is None or (order.time_in_force is TimeInForce.FOK and found.qty < order.remaining):
-            return order
-        if found.triggered and not order.triggered:
-            order = self.blotter.keep(replace(order, triggered=True, updated_at=self._stamp()))
-        if found.qty == 0:
-            return order
-        spent = seen.liquidity - available + found.qty
-        self._taken[order.symbol] = (seen.at, spent)
-        return self._execute(order, qty=found.qty, price=found.price)
-
-    def _execute(self, order: VenueOrder, *, qty: Decimal, price: Decimal) -> VenueOrder:
-        """Fill an order, book it and tell."""
-        at = self._stamp()
-        filled = self.blotter.keep(order.filled(qty=qty, price=price, at=at))
-        session_date = self.hours.session_date
-        done = Execution(
-            execution_id=self._ids.next("execution"),
-            order_id=filled.order_id,
-            symbol=filled.symbol,
-            side=filled.side,
-            qty=qty,
-            price=price,
-            cum_qty=filled.filled_qty,
-            leaves_qty=filled.remaining,
-            order_status=filled.status,
-            fee=fees_for(filled.side, qty, price, session_date),
-            position_qty=self.books.position_after(symbol=filled.symbol, side=filled.side, qty=qty),
-            at=at,
-            session_date=session_date,
+    def _admit(self, draft: Draft, instead_of: VenueOrder | None) -> Admission:
+        """Judge a draft now, in the place of an open order or as a new one."""
+        totals = self.totals()
+        freed = Decimal(0) if instead_of is None else instead_of.reserved
+        quote = self._quote(draft.symbol)
+        others = self.blotter.open_of(draft.symbol)
+        if instead_of is not None:
+            others = tuple(o for o in others if o.order_id != instead_of.order_id)
+        return admit(
+            draft,
+            Situation(
+                asset=self._assets[draft.symbol],
+                books=self.books,
+                standing=self.standing,
+                totals=totals,
+                resting=others,
+                buying_power=totals.buying_power + freed,
+                price=None if quote is None else self._buying_price(draft.symbol, quote),
+                bid=None if quote is None else quote[0],
+                ask=None if quote is None else quote[1],
+                shorting_enabled=self.shorting_enabled,
+            ),
         )
-        self.books.book(done)
-        event = "fill" if filled.status is Status.FILLED else "partial_fill"
-        self._emit(event, filled, execution_id=done.execution_id, execution=done)
-        return filled
 
-    def _end(self, order: VenueOrder, status: Status) -> None:
-        """Cancel or expire an order and tell."""
-        at = self._stamp()
-        canceled = at if status is Status.CANCELED else None
-        expired = at if status is Status.EXPIRED else None
-        ended = replace(order, status=status, updated_at=at, canceled_at=canceled, expired_at=expired)
-        self._emit(str(status), self.blotter.keep(ended), execution_id=self._ids.next("execution"))
+    def _buying_price(self, symbol: str, quote: tuple[Decimal, Decimal]) -> Decimal:
+        """Give what a share is charged at: ask in the session, midpoint around it, last trade when closed."""
+        if self.is_open:
+            return quote[1]
+        if self.crossing.trades_now(symbol, extended_hours=True):
+            return (quote[0] + quote[1]) / 2
+        mark = self.mark(symbol)
+        return quote[1] if mark is None else mark
 
-    def _record(
-        self, draft: Draft, *, status: Status, position_intent: str, reserve_price: Decimal
-    ) -> VenueOrder:
-        """Make the order of an admitted draft."""
-        at = self._stamp()
-        order_id = self._ids.next("order")
-        client_id = draft.client_order_id if draft.client_order_id else self._ids.next("client")
-        order = VenueOrder(
-            order_id=order_id,
-            client_order_id=client_id,
-            symbol=draft.symbol,
-            side=draft.side,
-            qty=draft.qty,
-            order_type=OrderType(draft.order_type),
-            time_in_force=draft.time_in_force,
-            limit_price=draft.limit_price,
-            stop_price=draft.stop_price,
-            extended_hours=draft.extended_hours,
-            position_intent=position_intent,
-            source=draft.source,
-            status=status,
-            created_at=at,
-            submitted_at=at,
-            updated_at=at,
-            expires_at=self._expires_at(draft, at),
-            reserve_price=reserve_price,
-        )
-        return self.blotter.keep(order)
-
-    def _expires_at(self, draft: Draft, at: datetime) -> datetime:
-        """Give the instant an order ends by itself."""
-        if draft.time_in_force is TimeInForce.GTC:
-            return at + GTC_LIFE
-        after = EXTENDED_AFTER if draft.extended_hours else timedelta(0)
-        if self.now < self.hours.closes_at + after:
-            return self.hours.closes_at + after
-        return next_session(self.hours.session_date).closes_at + after
-
-    def _trades_now(self, extended_hours: bool) -> bool:
-        """Tell whether an order works on arrival."""
-        if not extended_hours:
-            return self.is_open
-        return self.tape.starts_at <= self.now < self.hours.closes_at + EXTENDED_AFTER
-
-    def _emit(
-        self,
-        event: str,
-        order: VenueOrder,
-        *,
-        execution_id: str | None = None,
-        execution: Execution | None = None,
-    ) -> None:
-        """Tell the listeners."""
-        if self.listeners:
-            told = VenueEvent(
-                event, order, order.updated_at, self._event_ids.next("event"), execution_id, execution
-            )
-            for listener in self.listeners:
-                listener(told)
+    def _quote(self, symbol: str) -> tuple[Decimal, Decimal] | None:
+        """Give (bid, ask) of what is known of a symbol now."""
+        return self.tape.quote(symbol, self.crossing.seen_at(symbol))
 
     def _tell_time(self) -> None:
         """Tell what is played beside the orders, market data among it, how far the market is."""
         for told in self.clocks:
             told(self.now)
-
-    def _stamp(self) -> datetime:
-        """Give the venue's time, later than every stamp before."""
-        self._last_stamp = max(self.now, self._last_stamp + MICROSECOND)
-        return self._last_stamp
 
 
 def _share(symbol: str) -> Asset:

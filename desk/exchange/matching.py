@@ -22,9 +22,15 @@ decided against the trader where the bar leaves a choice (F12):
    stop is protected as Alpaca does it: 4 % above a stop under 50 USD, 2.5 % from 50 USD; beyond that it
    rests as a limit. A stop-limit becomes a limit order arriving at the print that triggered it.
 8. Orders without `extended_hours` meet only prints of the regular session.
+9. A trailing stop stands its trail behind the best print since it began to work, rounded to the tick
+   nearest to the market, and is a stop there; a buy's has no collar. A print is first held against the stop
+   that stood before it, and then moves it.
+10. In an auction everybody trades at the print's own price: opg orders at the first print of the regular
+   session, cls orders at its last one. What that print's share does not cover is not filled.
+11. An order in USD takes as many billionths of a share as its rest buys at the price.
 
 Left out: queue position (a limit fills when the far side reaches it, not when a trade passes through it),
-market impact, odd-lot effects, auctions (opg and cls).
+market impact, odd-lot effects, auction imbalances.
 """
 
 import math
@@ -38,6 +44,7 @@ from schemas.orders import OrderType, Side
 PRINTS_PER_MINUTE = 4
 PRINT_SPACING = timedelta(seconds=15)  # four prints cover the minute evenly
 PRICE_STEP = Decimal("0.0001")  # prints of the tape are kept to four decimals
+STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
 STOP_COLLAR_FROM = Decimal(50)
 STOP_COLLAR_LOW = Decimal("1.04")  # ALPACA.md section 2.4
 STOP_COLLAR_HIGH = Decimal("1.025")
@@ -96,6 +103,11 @@ class Terms:
     stop_price: Decimal | None
     triggered: bool  # a stop that has been reached
     whole: bool  # whole shares only
+    notional: Decimal | None = None  # USD left of an order in USD, which has no `remaining`
+
+    def wanted(self, price: Decimal) -> Decimal:
+        """Give the shares the order would take at a price."""
+        return self.remaining if self.notional is None else self.notional / price
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +187,43 @@ def match(terms: Terms, seen: Print, *, before: Print | None, available: Decimal
             at this print.
         available: shares left of the print's liquidity.
     """
-    is_stop = terms.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
+    is_stop = terms.order_type in STOPS
     fresh = is_stop and not terms.triggered
-    if fresh and not _reached(terms, seen.price):
+    if fresh and (terms.stop_price is None or not _reached(terms, seen.price)):
         return None
     price = _price(terms, seen, None if fresh or seen.first else before)
     if price is None:
         return Match(True, Decimal(0), seen.price) if fresh else None
-    if fresh and terms.order_type is OrderType.STOP and terms.stop_price is not None:
+    if fresh and terms.order_type is not OrderType.STOP_LIMIT and terms.stop_price is not None:
         price = _worse(terms.side, price, terms.stop_price)
-    qty = min(terms.remaining, available).quantize(WHOLE_LOT if terms.whole else FRACTIONAL_LOT, ROUND_DOWN)
+    qty = _lots(terms, min(terms.wanted(price), available))
     if qty <= 0:
         return Match(True, Decimal(0), price) if fresh else None
     return Match(is_stop, qty, price)
+
+
+def auction(terms: Terms, seen: Print, *, available: Decimal) -> Match | None:
+    """Decide what an auction at a print's price does to an order, or None for nothing."""
+    if terms.limit_price is not None and not _within(terms.side, seen.price, terms.limit_price):
+        return None
+    qty = _lots(terms, min(terms.wanted(seen.price), available))
+    return None if qty <= 0 else Match(False, qty, seen.price)
+
+
+def trailing_stop(
+    *, side: Side, hwm: Decimal, trail_price: Decimal | None, trail_percent: Decimal | None
+) -> Decimal:
+    """Give where a trailing stop stands: hwm -/+ trail, to the tick towards the market, one tick at least."""
+    away = trail_price if trail_price is not None else hwm * (trail_percent or Decimal(0)) / 100
+    raw = hwm + side.sign * away
+    step = tick_size(raw)
+    towards = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+    return max((raw / step).to_integral_value(towards) * step, step)
+
+
+def _lots(terms: Terms, shares: Decimal) -> Decimal:
+    """Round shares down to what the order takes: whole ones, or billionths."""
+    return shares.quantize(WHOLE_LOT if terms.whole else FRACTIONAL_LOT, ROUND_DOWN)
 
 
 def _reached(terms: Terms, price: Decimal) -> bool:

@@ -1,29 +1,28 @@
-"""What the venue refuses, with Alpaca's status, code, message and extra fields (ALPACA.md section 2.4).
+"""What is wrong with a request by itself, with Alpaca's status, code and message (ALPACA.md section 2.4).
 
-Two kinds: what is wrong with the request by itself (`checked` turns a request into a typed draft), and what
-is wrong with it now, given the account and its open orders (`admit`). Nothing here changes anything.
+`checked` turns a request into a typed draft, or refuses it. What is wrong with it now, given the account and
+its open orders, is `desk.exchange.admission`. Nothing here changes anything.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from desk.exchange.books import Books
-from desk.exchange.matching import stop_collar
-from desk.exchange.orders import OrderRequest, VenueOrder
-from desk.money import FRACTIONAL_LOT, ZERO, is_whole, tick_size
-from schemas.account import Asset
-from schemas.orders import OrderType, Side, TimeInForce
+from desk.exchange.orders import OrderRequest
+from desk.money import CENT, FRACTIONAL_LOT, is_whole, tick_size
+from schemas.orders import OrderClass, OrderType, Side, TimeInForce
 
 BAD_REQUEST = 40010001
 FORBIDDEN = 40310000
 NOT_FOUND = 40410000
 UNPROCESSABLE = 42210000
 CLIENT_ORDER_ID_MAX = 128  # ALPACA.md section 2.3
-SHORT_PRICE_FACTOR = Decimal("1.03")  # a short is charged at ask + 3 %
-TIMES_SERVED = frozenset({TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK})
-_NEEDS_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
-_NEEDS_LIMIT = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+NOTIONAL_MIN_USD = Decimal("1.00")
+TRAIL_PERCENT_MIN = Decimal("0.1")
+SIMPLE = ("", str(OrderClass.SIMPLE))
+RESTING = frozenset({TimeInForce.DAY, TimeInForce.GTC})
+AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
+NEEDS_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+NEEDS_LIMIT = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 
 
 class Refusal(Exception):
@@ -44,7 +43,7 @@ class Draft:
 
     symbol: str
     side: Side
-    qty: Decimal
+    qty: Decimal | None
     order_type: OrderType
     time_in_force: TimeInForce
     limit_price: Decimal | None
@@ -53,27 +52,28 @@ class Draft:
     client_order_id: str | None
     position_intent: str | None
     source: str
+    notional: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    order_class: str = ""
+    take_profit_price: Decimal | None = None
+    stop_loss_price: Decimal | None = None
+    stop_loss_limit_price: Decimal | None = None
+
+    @property
+    def is_fractional(self) -> bool:
+        """Tell whether the order asks for parts of a share, by quantity or by money."""
+        return self.qty is None or not is_whole(self.qty)
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a draft is judged against."""
-
-    asset: Asset
-    books: Books
-    resting: Sequence[VenueOrder]  # open orders of the symbol
-    buying_power: Decimal
-    bid: Decimal | None
-    ask: Decimal | None
-    shorting_enabled: bool
+def bad(message: str) -> Refusal:
+    """Give the refusal of a request that makes no sense."""
+    return Refusal(422, BAD_REQUEST, message)
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What an admitted order is: what it does to the position, and what it holds of buying power."""
-
-    position_intent: str
-    reserve_price: Decimal
+def unprocessable(message: str, **extra: object) -> Refusal:
+    """Give the refusal of a request that makes sense and is against a rule."""
+    return Refusal(422, UNPROCESSABLE, message, **extra)
 
 
 def checked(request: OrderRequest) -> Draft:
@@ -83,200 +83,181 @@ def checked(request: OrderRequest) -> Draft:
         Refusal: a word is unknown, or a number is missing, superfluous, not positive or of an illegal step.
     """
     if request.symbol == "":
-        raise Refusal(422, BAD_REQUEST, "symbol is required")
+        raise bad("symbol is required")
     side = Side(_word(request.side, {str(s) for s in Side}, "side"))
-    if request.order_type == "trailing_stop":
-        raise Refusal(422, UNPROCESSABLE, "order type trailing_stop is not served by this venue")
     order_type = OrderType(_word(request.order_type, {str(t) for t in OrderType}, "order type"))
     force = TimeInForce(_word(request.time_in_force, {str(t) for t in TimeInForce}, "time_in_force"))
-    if force not in TIMES_SERVED:
-        raise Refusal(422, UNPROCESSABLE, f"time_in_force {force} is not served by this venue")
-    if request.order_class not in ("", "simple"):
-        raise Refusal(422, UNPROCESSABLE, f"order_class {request.order_class} is not served by this venue")
-    qty = _qty(request)
-    _check_prices(order_type, request)
-    if request.client_order_id is not None and len(request.client_order_id) > CLIENT_ORDER_ID_MAX:
-        raise Refusal(
-            422, BAD_REQUEST, f"client_order_id must be no more than {CLIENT_ORDER_ID_MAX} characters"
-        )
-    if request.extended_hours and (
-        order_type is not OrderType.LIMIT or force not in (TimeInForce.DAY, TimeInForce.GTC)
-    ):
-        raise Refusal(422, UNPROCESSABLE, "extended hours order must be DAY or GTC limit orders")
-    if not is_whole(qty) and force is not TimeInForce.DAY:
-        raise Refusal(422, UNPROCESSABLE, "fractional orders must be DAY orders")
-    return Draft(
+    order_class = _word(request.order_class, {"", *(str(c) for c in OrderClass)}, "order_class")
+    order_class = "" if order_class in SIMPLE else order_class
+    _check_amount(request)
+    limit = request.limit_price
+    if order_class == OrderClass.OCO and request.take_profit_price is not None:
+        limit = request.take_profit_price
+    _check_prices(order_type, limit, request.stop_price)
+    _check_trail(order_type, request)
+    draft = Draft(
         symbol=request.symbol,
         side=side,
-        qty=qty,
+        qty=request.qty,
         order_type=order_type,
         time_in_force=force,
-        limit_price=request.limit_price,
+        limit_price=limit,
         stop_price=request.stop_price,
         extended_hours=request.extended_hours,
         client_order_id=request.client_order_id,
         position_intent=request.position_intent,
         source=request.source,
+        notional=request.notional,
+        trail_price=request.trail_price,
+        trail_percent=request.trail_percent,
+        order_class=order_class,
+        take_profit_price=limit if order_class == OrderClass.OCO else request.take_profit_price,
+        stop_loss_price=request.stop_loss_price,
+        stop_loss_limit_price=request.stop_loss_limit_price,
     )
+    if draft.client_order_id is not None and len(draft.client_order_id) > CLIENT_ORDER_ID_MAX:
+        raise bad(f"client_order_id must be no more than {CLIENT_ORDER_ID_MAX} characters")
+    _check_legs(draft)
+    _check_time(draft)
+    _check_fraction(draft)
+    return draft
 
 
-def admit(draft: Draft, situation: Situation) -> Admission:
-    """Judge a draft against the account.
+def check_price(name: str, price: Decimal | None) -> None:
+    """Refuse a price that is not positive or not on its tick; None is fine.
+
+    Args:
+        name: the field, as `limit_price` or `stop_loss.stop_price`.
+        price: the amount.
 
     Raises:
-        Refusal: asset, wash trade, held shares, shorting or buying power forbid it.
+        Refusal: 422.
     """
-    asset = situation.asset
-    if not asset.tradable:
-        raise Refusal(422, UNPROCESSABLE, f'asset "{draft.symbol}" is not tradable')
-    if not is_whole(draft.qty) and not asset.fractionable:
-        raise Refusal(403, FORBIDDEN, f'asset "{draft.symbol}" is not fractionable')
-    _check_wash_trade(draft, situation.resting)
-    position = situation.books.qty(draft.symbol)
-    if position == 0 or (position > 0) == (draft.side is Side.BUY):
-        intent = "buy_to_open" if draft.side is Side.BUY else "sell_to_open"
-        price = _check_opening(draft, situation)
-    else:
-        intent = "sell_to_close" if draft.side is Side.SELL else "buy_to_close"
-        _check_available(draft, position, situation.resting)
-        price = ZERO
-    if draft.position_intent is not None and draft.position_intent != intent:
-        message = f"position intent mismatch, inferred: {intent}, specified: {draft.position_intent}"
-        raise Refusal(422, UNPROCESSABLE, message)
-    return Admission(intent, price)
+    if price is None:
+        return
+    if not price.is_finite() or price <= 0:
+        raise bad(f"{name.replace('_', ' ')} must be > 0")
+    if price % tick_size(price) != 0:
+        shown = f"{price.normalize():f}"
+        raise unprocessable(
+            f"invalid {name} {shown}. sub-penny increment does not fulfill minimum pricing criteria"
+        )
 
 
 def _word(value: str, known: set[str], name: str) -> str:
     """Give the word if it is known."""
     if value not in known:
-        raise Refusal(422, BAD_REQUEST, f"invalid {name}")
+        raise bad(f"invalid {name}")
     return value
 
 
-def _qty(request: OrderRequest) -> Decimal:
-    """Give the quantity of a request."""
+def _check_amount(request: OrderRequest) -> None:
+    """Check that there is one of quantity and notional, positive and of a legal step."""
     if request.qty is not None and request.notional is not None:
-        raise Refusal(422, BAD_REQUEST, "only one of qty or notional is accepted")
+        raise bad("only one of qty or notional is accepted")
     if request.notional is not None:
-        raise Refusal(422, UNPROCESSABLE, "notional orders are not served by this venue")
-    if request.qty is None:
-        raise Refusal(422, BAD_REQUEST, "qty or notional is required")
-    if not request.qty.is_finite() or request.qty <= 0:
-        raise Refusal(422, BAD_REQUEST, "qty must be > 0")
-    if request.qty % FRACTIONAL_LOT != 0:
-        raise Refusal(422, UNPROCESSABLE, "qty must be limited to 9 decimal places")
-    return request.qty
-
-
-def _check_prices(order_type: OrderType, request: OrderRequest) -> None:
-    """Check that exactly the prices of the type are there, positive and on the tick."""
-    limit, stop = request.limit_price, request.stop_price
-    if order_type is OrderType.MARKET and (limit is not None or stop is not None):
-        raise Refusal(422, BAD_REQUEST, "market orders require no stop or limit price")
-    if order_type is OrderType.STOP_LIMIT and (limit is None or stop is None):
-        raise Refusal(422, BAD_REQUEST, "stop limit orders require both stop and limit price")
-    if order_type in _NEEDS_LIMIT and limit is None:
-        raise Refusal(422, BAD_REQUEST, "limit orders require a limit price")
-    if order_type in _NEEDS_STOP and stop is None:
-        raise Refusal(422, BAD_REQUEST, "stop orders require a stop price")
-    if order_type is OrderType.LIMIT and stop is not None:
-        raise Refusal(422, BAD_REQUEST, "limit orders require no stop price")
-    if order_type is OrderType.STOP and limit is not None:
-        raise Refusal(422, BAD_REQUEST, "stop orders require no limit price")
-    for name, price in (("limit", limit), ("stop", stop)):
-        if price is None:
-            continue
-        if not price.is_finite() or price <= 0:
-            raise Refusal(422, BAD_REQUEST, f"{name} price must be > 0")
-        if price % tick_size(price) != 0:
-            shown = f"{price.normalize():f}"
-            message = (
-                f"invalid {name}_price {shown}. sub-penny increment does not fulfill minimum pricing criteria"
-            )
-            raise Refusal(422, UNPROCESSABLE, message)
-
-
-def _check_wash_trade(draft: Draft, resting: Sequence[VenueOrder]) -> None:
-    """Refuse an order that could trade with one of the account's own (also in paper)."""
-    for other in resting:
-        if other.side is draft.side:
-            continue
-        both_limits = draft.order_type in _NEEDS_LIMIT and other.order_type in _NEEDS_LIMIT
-        if both_limits:
-            assert draft.limit_price is not None
-            assert other.limit_price is not None
-            buying, selling = draft.limit_price, other.limit_price
-            if draft.side is Side.SELL:
-                buying, selling = selling, buying
-            if buying < selling:
-                continue
-        kind = "limit" if both_limits else "market/stop"
-        raise Refusal(
-            403,
-            FORBIDDEN,
-            "potential wash trade detected. use complex orders",
-            existing_order_id=other.order_id,
-            reject_reason=f"opposite side {kind} order exists",
-        )
-
-
-def _check_available(draft: Draft, position: Decimal, resting: Sequence[VenueOrder]) -> None:
-    """Refuse to close more than is held and not already held for other orders."""
-    closing = [other for other in resting if other.side is draft.side]
-    held = sum((other.remaining for other in closing), ZERO)
-    available = max(abs(position) - held, ZERO)
-    if draft.qty <= available:
+        if not request.notional.is_finite() or request.notional < NOTIONAL_MIN_USD:
+            raise bad(f"notional must be >= {NOTIONAL_MIN_USD}")
+        if request.notional % CENT != 0:
+            raise unprocessable("notional value must be limited to 2 decimal places")
         return
-    asked = f"requested: {_text(draft.qty)}, available: {_text(available)}"
-    related = {"related_orders": [other.order_id for other in closing]} if closing else {}
-    raise Refusal(
-        403,
-        FORBIDDEN,
-        f"insufficient qty available for order ({asked})",
-        available=_text(available),
-        existing_qty=_text(abs(position)),
-        held_for_orders=_text(held),
-        symbol=draft.symbol,
-        **related,
-    )
+    if request.qty is None:
+        raise bad("qty or notional is required")
+    if not request.qty.is_finite() or request.qty <= 0:
+        raise bad("qty must be > 0")
+    if request.qty % FRACTIONAL_LOT != 0:
+        raise unprocessable("qty must be limited to 9 decimal places")
 
 
-def _check_opening(draft: Draft, situation: Situation) -> Decimal:
-    """Check an opening order and give the price at which it holds buying power."""
-    short = draft.side is Side.SELL
-    if short:
-        if not is_whole(draft.qty):
-            raise Refusal(422, UNPROCESSABLE, "fractional orders cannot be sold short")
-        if not situation.shorting_enabled:
-            raise Refusal(403, FORBIDDEN, "account is not allowed to short")
-        if not situation.asset.shortable or not situation.asset.easy_to_borrow:
-            raise Refusal(422, UNPROCESSABLE, f"asset {draft.symbol} cannot be sold short")
-    if any(other.side is not draft.side and other.reserve_price > 0 for other in situation.resting):
-        opened, by = ("short sell", "long buy") if short else ("long buy", "short sell")
-        raise Refusal(403, FORBIDDEN, f"cannot open a {opened} while a {by} order is open")
-    price = _reserve_price(draft, situation)
-    basis = draft.qty * price
-    if basis > situation.buying_power:
-        raise Refusal(
-            403,
-            FORBIDDEN,
-            "insufficient buying power",
-            buying_power=_text(situation.buying_power),
-            cost_basis=_text(basis),
+def _check_prices(order_type: OrderType, limit: Decimal | None, stop: Decimal | None) -> None:
+    """Check that exactly the prices of the type are there, positive and on the tick."""
+    if order_type is OrderType.MARKET and (limit is not None or stop is not None):
+        raise bad("market orders require no stop or limit price")
+    if order_type is OrderType.TRAILING_STOP and (limit is not None or stop is not None):
+        raise bad("trailing stop orders require no stop or limit price")
+    if order_type is OrderType.STOP_LIMIT and (limit is None or stop is None):
+        raise bad("stop limit orders require both stop and limit price")
+    if order_type in NEEDS_LIMIT and limit is None:
+        raise bad("limit orders require a limit price")
+    if order_type in NEEDS_STOP and stop is None:
+        raise bad("stop orders require a stop price")
+    if order_type is OrderType.LIMIT and stop is not None:
+        raise bad("limit orders require no stop price")
+    if order_type is OrderType.STOP and limit is not None:
+        raise bad("stop orders require no limit price")
+    check_price("limit_price", limit)
+    check_price("stop_price", stop)
+
+
+def _check_trail(order_type: OrderType, request: OrderRequest) -> None:
+    """Check that a trailing stop has exactly one trail, and nothing else has any."""
+    price, percent = request.trail_price, request.trail_percent
+    if order_type is not OrderType.TRAILING_STOP:
+        if price is not None or percent is not None:
+            raise bad("trail_price and trail_percent are for trailing stop orders only")
+        return
+    if (price is None) == (percent is None):
+        raise bad("trailing stop orders must specify one of trail_price or trail_percent")
+    if price is not None and (not price.is_finite() or price <= 0):
+        raise bad("trail_price must be > 0")
+    if percent is not None and (not percent.is_finite() or not TRAIL_PERCENT_MIN <= percent < 100):
+        raise bad(f"trail_percent must be >= {TRAIL_PERCENT_MIN} and < 100")
+    if price is not None and price % tick_size(price) != 0:
+        raise unprocessable(
+            f"invalid trail_price {price.normalize():f}. sub-penny increment does not fulfill minimum "
+            "pricing criteria"
         )
-    return price
 
 
-def _reserve_price(draft: Draft, situation: Situation) -> Decimal:
-    """Give the price a share is charged at while the order is open; zero when no price is known yet."""
-    ask = situation.ask if situation.ask is not None else ZERO
-    if draft.side is Side.SELL:
-        return max(draft.limit_price if draft.limit_price is not None else ZERO, ask * SHORT_PRICE_FACTOR)
-    if draft.limit_price is not None:
-        return draft.limit_price
-    return ask if draft.stop_price is None else stop_collar(draft.stop_price)
+def _check_legs(draft: Draft) -> None:
+    """Check that the legs are those of the class, and their prices among themselves."""
+    kind = draft.order_class
+    profit, loss, loss_limit = draft.take_profit_price, draft.stop_loss_price, draft.stop_loss_limit_price
+    if kind == "":
+        if not profit is loss is loss_limit is None:
+            raise bad("take_profit and stop_loss require order_class bracket, oco or oto")
+        return
+    if draft.order_type is OrderType.TRAILING_STOP or (
+        kind == OrderClass.OCO and draft.order_type is not OrderType.LIMIT
+    ):
+        allowed = "limit" if kind == OrderClass.OCO else "market, limit, stop, or stop_limit"
+        raise unprocessable(f"{kind} orders must be {allowed} orders")
+    if loss_limit is not None and loss is None:
+        raise bad(f"{kind} orders require stop_loss.stop_price")
+    if kind == OrderClass.OTO:
+        if (profit is None) == (loss is None):
+            raise bad("oto orders require exactly one of take_profit or stop_loss")
+    elif profit is None:
+        raise bad(f"{kind} orders require take_profit.limit_price")
+    elif loss is None:
+        raise bad(f"{kind} orders require stop_loss.stop_price")
+    check_price("take_profit.limit_price", profit)
+    check_price("stop_loss.stop_price", loss)
+    check_price("stop_loss.limit_price", loss_limit)
+    if draft.extended_hours:
+        raise unprocessable(f"{kind} orders are not accepted for extended hours")
+    if draft.time_in_force not in RESTING:
+        raise unprocessable(f"{kind} orders must be DAY or GTC orders")
 
 
-def _text(amount: Decimal) -> str:
-    """Write an amount as Alpaca does: plain, without padding, at most nine decimals."""
-    return f"{round(amount, 9).normalize():f}"
+def _check_time(draft: Draft) -> None:
+    """Check what the time in force and the extended hours allow."""
+    force, kind = draft.time_in_force, draft.order_type
+    if kind is OrderType.TRAILING_STOP and force not in RESTING:
+        raise unprocessable("trailing stop orders must be DAY or GTC orders")
+    if draft.extended_hours and (kind is not OrderType.LIMIT or force not in RESTING):
+        raise unprocessable("extended hours order must be DAY or GTC limit orders")
+    if force in AUCTIONS and kind not in (OrderType.MARKET, OrderType.LIMIT):
+        raise unprocessable(f"{force} orders must be market or limit orders")
+
+
+def _check_fraction(draft: Draft) -> None:
+    """Check what parts of a share may be asked for with."""
+    if not draft.is_fractional:
+        return
+    if draft.time_in_force is not TimeInForce.DAY:
+        raise unprocessable("fractional orders must be DAY orders")
+    if draft.order_type is OrderType.TRAILING_STOP:
+        raise unprocessable("fractional orders must be market, limit, stop, or stop_limit orders")
+    if draft.order_class != "":
+        raise unprocessable("fractional orders must be simple orders")

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from desk.exchange import intake, query, wire
+from desk.exchange.asking import CancelAnswer
 from desk.exchange.door import FrontDoor, reply
 from desk.exchange.floor import Floor
 from desk.exchange.orders import VenueOrder
@@ -39,6 +40,7 @@ class TradingApi:
             ("DELETE", "/v2/orders", self.cancel_all),
             ("GET", "/v2/orders:by_client_order_id", self.order_by_client_id),
             ("GET", "/v2/orders/{order_id}", self.order),
+            ("PATCH", "/v2/orders/{order_id}", self.replace),
             ("DELETE", "/v2/orders/{order_id}", self.cancel),
             ("GET", "/v2/positions", self.positions),
             ("DELETE", "/v2/positions", self.close_all),
@@ -49,7 +51,13 @@ class TradingApi:
     async def submit(self, request: Request) -> Response:
         """Take an order."""
         body = intake.loads(await request.body())
-        return reply(wire.order(self._floor.submit(intake.order_request(body))))
+        return reply(self._whole(self._floor.submit(intake.order_request(body))))
+
+    async def replace(self, request: Request) -> Response:
+        """Replace an order and answer the new one."""
+        body = intake.loads(await request.body())
+        asked = intake.replace_request(body)
+        return reply(self._whole(self._floor.replace(request.path_params["order_id"], asked)))
 
     async def orders(self, request: Request) -> Response:
         """Answer a listing of orders."""
@@ -60,6 +68,7 @@ class TradingApi:
         after, until = query.moment(wanted, "after"), query.moment(wanted, "until")
         symbols = query.words(wanted, "symbols")
         side = wanted.get("side")
+        nested = intake.truth(wanted.get("nested"))
         stored = self._floor.blotter.open if status == "open" else self._floor.blotter.orders
         chosen: list[VenueOrder] = []
         for found in reversed(stored.values()) if newest_first else stored.values():
@@ -72,16 +81,19 @@ class TradingApi:
                     break
                 continue
             closed_wrong = status == "closed" and found.status.is_open
+            if nested and found.parent_id is not None:
+                continue
             if closed_wrong or (symbols and found.symbol not in symbols) or (side and found.side != side):
                 continue
             chosen.append(found)
             if len(chosen) == limit:
                 break
-        return reply([wire.order(found) for found in chosen])
+        return reply([self._whole(found, nested=nested) for found in chosen])
 
     async def order(self, request: Request) -> Response:
         """Answer an order by id."""
-        return reply(wire.order(self._floor.blotter.order(request.path_params["order_id"])))
+        nested = intake.truth(request.query_params.get("nested"))
+        return reply(self._whole(self._floor.blotter.order(request.path_params["order_id"]), nested=nested))
 
     async def order_by_client_id(self, request: Request) -> Response:
         """Answer an order by client order id."""
@@ -134,6 +146,10 @@ class TradingApi:
                 answers.append({"symbol": symbol, "status": refused.status, "body": wire.refusal(refused)})
         return reply(answers, 207)
 
+    def _whole(self, found: VenueOrder, *, nested: bool = True) -> wire.Json:
+        """Write an order, its legs inside it if nested."""
+        return wire.order(found, self._floor.blotter.legs(found) if nested else ())
+
     def _held(self, request: Request) -> str:
         """Give the symbol of the position named in the path."""
         name = request.path_params["name"]
@@ -143,6 +159,11 @@ class TradingApi:
         raise Refusal(404, NOT_FOUND, "position does not exist")
 
 
-def _canceled(orders: Iterable[VenueOrder]) -> list[wire.Json]:
-    """Write the answer of a cancel-all."""
-    return [{"id": found.order_id, "status": 200, "body": wire.order(found)} for found in orders]
+def _canceled(answers: Iterable[CancelAnswer]) -> list[wire.Json]:
+    """Write the answer of a cancel-all: each order, or why it was not taken."""
+    return [
+        {"id": one.order.order_id, "status": 200, "body": wire.order(one.order)}
+        if one.refusal is None
+        else {"id": one.order.order_id, "status": one.refusal.status, "body": wire.refusal(one.refusal)}
+        for one in answers
+    ]

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from desk.exchange.refusals import BAD_REQUEST, FORBIDDEN, Draft, Refusal
-from desk.money import is_whole
 
 MULTIPLIERS = ("1", "2", "4")
 CONFIRMATIONS = ("all", "none")
@@ -65,7 +64,7 @@ class AccountSettings:
         """
         if self.suspend_trade:
             raise Refusal(403, FORBIDDEN, "new orders are rejected by user request")
-        if not self.fractional_trading and not is_whole(draft.qty):
+        if not self.fractional_trading and draft.is_fractional:
             raise Refusal(403, FORBIDDEN, "fractional trading is disabled for this account")
 
     def to_json(self) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from desk.exchange.broadcast import Broadcast, VenueStream, next_publication
 from desk.exchange.floor import Floor
 from desk.exchange.market import Market
 from desk.exchange.matching import Rules
-from desk.exchange.orders import Execution, OrderRequest, VenueEvent, VenueOrder
+from desk.exchange.orders import Execution, OrderRequest, ReplaceRequest, VenueEvent, VenueOrder
 from desk.exchange.refusals import Refusal
 from desk.hours import next_session, sessions_between
 from desk.ports import Wake
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
 from schemas.bars import RAW_SCHEMA
-from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, Side, TradeUpdate
+from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent, Side, TradeUpdate
 
 UPDATES_MAX = 100_000  # events kept for a reader that never drains: more than a session makes
 
@@ -119,18 +119,29 @@ class Venue:
             Rejected: the venue refused it.
             OutcomeUnknown: another order has the id.
         """
-        request = OrderRequest(
-            symbol=intent.symbol,
-            side=str(intent.side),
-            order_type=str(intent.order_type),
-            time_in_force=str(intent.time_in_force),
+        try:
+            return self._whole(self.floor.submit(_request(intent)))
+        except Refusal as refusal:
+            return self._existing(intent, refusal)
+
+    def replace(self, broker_order_id: str, intent: OrderIntent) -> BrokerOrder:
+        """Ask that the intent take the place of a working order; give the new order.
+
+        Raises:
+            Rejected: the venue refused it; the old order is as it was.
+            OutcomeUnknown: another order has the id.
+        """
+        trail = intent.trail_price if intent.trail_price is not None else intent.trail_percent
+        request = ReplaceRequest(
             qty=intent.qty,
+            time_in_force=str(intent.time_in_force),
             limit_price=intent.limit_price,
             stop_price=intent.stop_price,
+            trail=trail,
             client_order_id=intent.client_order_id,
         )
         try:
-            return broker_order(self.floor.submit(request))
+            return self._whole(self.floor.replace(broker_order_id, request))
         except Refusal as refusal:
             return self._existing(intent, refusal)
 
@@ -197,6 +208,11 @@ class Venue:
     def market_stream(self) -> VenueStream:
         """Give a market data stream of this venue; nothing is heard before its `start`."""
         return VenueStream(self.broadcast)
+
+    def _whole(self, order: VenueOrder) -> BrokerOrder:
+        """Give an order with its legs in it, as the answer to sending it has them."""
+        legs = tuple(broker_order(leg) for leg in self.floor.blotter.legs(order))
+        return broker_order(order).model_copy(update={"legs": legs}) if legs else broker_order(order)
 
     def _existing(self, intent: OrderIntent, refusal: Refusal) -> BrokerOrder:
         """Give the order that has the intent's client order id already, as the live adapter does."""
@@ -280,6 +296,34 @@ def broker_order(order: VenueOrder) -> BrokerOrder:
         status=str(order.status),
         submitted_at=order.submitted_at,
         updated_at=order.updated_at,
+        replaced_by=order.replaced_by,
+        replaces=order.replaces,
+        message=order.reject_reason,
+        order_class=order.order_class,
+        trail_price=order.trail_price,
+        trail_percent=order.trail_percent,
+    )
+
+
+def _request(intent: OrderIntent) -> OrderRequest:
+    """Give an intent as the client's request."""
+    is_oco = intent.order_class is OrderClass.OCO and intent.take_profit_price is not None
+    return OrderRequest(
+        symbol=intent.symbol,
+        side=str(intent.side),
+        order_type=str(intent.order_type),
+        time_in_force=str(intent.time_in_force),
+        qty=intent.qty,
+        limit_price=None if is_oco else intent.limit_price,
+        stop_price=intent.stop_price,
+        extended_hours=intent.extended_hours,
+        client_order_id=intent.client_order_id,
+        order_class=str(intent.order_class),
+        trail_price=intent.trail_price,
+        trail_percent=intent.trail_percent,
+        take_profit_price=intent.take_profit_price,
+        stop_loss_price=intent.stop_loss_price,
+        stop_loss_limit_price=intent.stop_loss_limit_price,
     )
 
 

@@ -6,7 +6,7 @@ in UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 a
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -70,10 +70,10 @@ def asset_id(symbol: str) -> str:
     return fixed_id(f"asset:{symbol}")
 
 
-def order(found: VenueOrder) -> Json:
-    """Write an order."""
+def order(found: VenueOrder, legs: Sequence[VenueOrder] = ()) -> Json:
+    """Write an order, its legs nested where they are given; only grouped orders name their group."""
     kind = str(found.order_type)
-    return {
+    body = {
         "id": found.order_id,
         "client_order_id": found.client_order_id,
         "created_at": instant(found.created_at),
@@ -82,18 +82,18 @@ def order(found: VenueOrder) -> Json:
         "filled_at": maybe(found.filled_at),
         "expired_at": maybe(found.expired_at),
         "canceled_at": maybe(found.canceled_at),
-        "failed_at": None,
-        "replaced_at": None,
-        "replaced_by": None,
-        "replaces": None,
+        "failed_at": maybe(found.failed_at),
+        "replaced_at": maybe(found.replaced_at),
+        "replaced_by": found.replaced_by,
+        "replaces": found.replaces,
         "asset_id": asset_id(found.symbol),
         "symbol": found.symbol,
         "asset_class": "us_equity",
-        "notional": None,
-        "qty": amount(found.qty),
+        "notional": optional(found.notional),
+        "qty": optional(found.qty),
         "filled_qty": amount(found.filled_qty),
         "filled_avg_price": optional(found.filled_avg_price),
-        "order_class": "",
+        "order_class": found.order_class,
         "order_type": kind,
         "type": kind,
         "side": str(found.side),
@@ -103,14 +103,17 @@ def order(found: VenueOrder) -> Json:
         "stop_price": optional(found.stop_price),
         "status": str(found.status),
         "extended_hours": found.extended_hours,
-        "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        "legs": [order(leg) for leg in legs] or None,
+        "trail_percent": optional(found.trail_percent),
+        "trail_price": optional(found.trail_price),
+        "hwm": optional(found.hwm),
         "subtag": None,
         "source": found.source,
         "expires_at": instant(found.expires_at),
     }
+    if found.group_id is not None:
+        body["group_id"], body["group_role"] = found.group_id, found.group_role
+    return body
 
 
 def position(floor: Floor, held: Holding) -> Json:
@@ -148,7 +151,7 @@ def stream_update(told: VenueEvent) -> Json:
     """Write a stream event; its order lacks subtag and source and says when a cancel was asked."""
     body = order(told.order)
     del body["subtag"], body["source"]
-    body["cancel_requested_at"] = maybe(told.order.canceled_at)
+    body["cancel_requested_at"] = maybe(told.order.cancel_requested_at)
     data: Json = {
         "at": instant(told.at),
         "event_id": ulid(told.at, told.event_id),
