@@ -31,6 +31,9 @@ def exchange(
     cash: Annotated[str, typer.Option(help="Starting cash, USD.")] = "100000",
     key: Annotated[str | None, typer.Option(help="Accept only this key; default: any.")] = None,
     secret: Annotated[str | None, typer.Option(help="Accept only this secret; default: any.")] = None,
+    rate_limit: Annotated[
+        int | None, typer.Option(min=1, help="Refuse more requests a minute than this; Alpaca's is 200.")
+    ] = None,
 ) -> None:
     """Serve Alpaca's protocol on loopback over a replayed or a generated market."""
     from tasks.exchange import ExchangePlan, serve_exchange
@@ -43,7 +46,9 @@ def exchange(
         starts_at=_time(start),
         cash=_cash(cash),
     )
-    serve_exchange(plan, port=port, pace=_pace(pace), key=key, secret=secret, on_ready=_announce)
+    serve_exchange(
+        plan, port=port, pace=_pace(pace), key=key, secret=secret, rate_limit=rate_limit, on_ready=_announce
+    )
 
 
 def _announce(urls: "ExchangeUrls") -> None:

@@ -65,6 +65,7 @@ def serve_exchange(
     pace: float | None,
     key: str | None,
     secret: str | None,
+    rate_limit: int | None = None,
     on_ready: Callable[[ExchangeUrls], None],
 ) -> None:
     """Serve an exchange on loopback until told to stop.
@@ -75,6 +76,7 @@ def serve_exchange(
         pace: times real speed, or None for lock step.
         key: the only key accepted, with `secret`; None accepts any.
         secret: see `key`.
+        rate_limit: requests a minute of the venue's time before 429, or None for any number.
         on_ready: called with the addresses once requests are answered.
 
     Raises:
@@ -83,7 +85,7 @@ def serve_exchange(
     """
     if (key is None) != (secret is None):
         raise ConfigError("--key and --secret go together: give both, or neither to accept any")
-    options = ServerOptions(port=port, pace=pace, key=key, secret=secret)
+    options = ServerOptions(port=port, pace=pace, key=key, secret=secret, rate_limit=rate_limit)
     serve(open_floor(plan), options, on_ready=on_ready)
 
 

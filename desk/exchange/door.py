@@ -3,7 +3,8 @@
 Every answer carries the X-RateLimit headers and a request id of its own, as the service's do, unknown paths
 and wrong verbs included. Requests are counted per minute of the venue's time, trading and market data each
 for itself: they are two hosts with a limit each. The count is enforced only when a limit is asked for,
-because a lock-step day runs hundreds of its minutes in one of ours.
+because a lock-step day runs hundreds of its minutes in one of ours; it also starts anew after a minute of
+ours, for a client that waits it out while a lock-step venue stands still.
 
 Keys come as the two headers, as HTTP Basic, or as a bearer token, which is the secret where one is set.
 """
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from desk.exchange import wire
@@ -31,6 +32,7 @@ NOT_ALLOWED = 40510000
 TOO_LARGE = 41310000
 INTERNAL = 50010000
 BODY_MAX = 1 << 20  # bytes: a thousand times the largest order, and nothing that hurts to hold
+MINUTE = timedelta(minutes=1)
 DATA_PATHS = ("/v2/stocks", "/v1beta1", "/v1/corporate-actions")  # the market data host's
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -48,9 +50,27 @@ def reply(body: object, status: int = 200) -> Response:
 class FrontDoor:
     """Lets requests in."""
 
-    def __init__(self, floor: Floor, *, key: str | None, secret: str | None, rate_limit: int | None) -> None:
-        """Keep the keys and the limit; None accepts any keys, and any number of requests."""
+    def __init__(
+        self,
+        floor: Floor,
+        *,
+        key: str | None,
+        secret: str | None,
+        rate_limit: int | None,
+        seconds: Callable[[], float],
+    ) -> None:
+        """Keep the keys and the limit; None accepts any keys, and any number of requests.
+
+        Args:
+            floor: the venue, whose minutes are counted.
+            key: the only key accepted.
+            secret: the only secret accepted.
+            rate_limit: requests a minute, trading and market data each.
+            seconds: a clock of ours that only goes forward.
+        """
         self._floor = floor
+        self._seconds = seconds
+        self._began = seconds()
         self._key = key
         self._secret = secret
         self._enforce = rate_limit is not None
@@ -93,18 +113,16 @@ class FrontDoor:
     async def no_route(self, request: Request, error: Exception) -> Response:
         """Answer an unknown path or a wrong verb, with the same checks as any other request."""
         assert isinstance(error, HTTPException)
-        unknown = error.status_code == 404
-        refusal = (
-            Refusal(404, NOT_FOUND, "endpoint not found")
-            if unknown
-            else Refusal(error.status_code, error.status_code * 100_000 + 10_000, str(error.detail).lower())
-        )
+        refusal = Refusal(404, NOT_FOUND, "endpoint not found")
+        if error.status_code != 404:
+            refusal = Refusal(405, NOT_ALLOWED, "method not allowed")
 
         async def refuse(request: Request) -> Response:
             raise refusal
 
         response = await self.guarded(refuse)(request)
-        response.headers.update(error.headers or {})
+        if response.status_code == 405:
+            response.headers["Allow"] = ", ".join(_verbs(request))
         return response
 
     async def failed(self, request: Request, error: Exception) -> Response:
@@ -132,8 +150,10 @@ class FrontDoor:
 
     def _spend(self, *, data: bool) -> int:
         """Count one request and give what is left of this minute; below zero is over the limit."""
-        if not self._minute <= self._floor.now < self._minute + timedelta(minutes=1):
-            self._minute, self._counts = _minute_of(self._floor.now), [0, 0]
+        now = self._seconds()
+        within = self._minute <= self._floor.now < self._minute + MINUTE and now < self._began + 60.0
+        if not within:
+            self._began, self._minute, self._counts = now, _minute_of(self._floor.now), [0, 0]
             self._reset = _reset(self._minute)
         self._counts[data] += 1
         return self._limit - self._counts[data]
@@ -181,6 +201,13 @@ class BoundedBody:
         await self._app(scope, receive, send)
 
 
+def _verbs(request: Request) -> list[str]:
+    """Give the verbs a path is served under."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = (route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted(set().union(*found))
+
+
 async def _read(receive: Receive) -> bytes:
     """Read a body to its end, or to just past the limit."""
     body = bytearray()
@@ -223,4 +250,4 @@ def _minute_of(at: datetime) -> datetime:
 
 def _reset(minute: datetime) -> bytes:
     """Write when the minute's count starts anew."""
-    return b"%d" % int((minute + timedelta(minutes=1)).timestamp())
+    return b"%d" % int((minute + MINUTE).timestamp())

@@ -71,7 +71,13 @@ class ServerOptions:
 
 def build_app(floor: Floor, options: ServerOptions) -> Starlette:
     """Give the application that serves a floor."""
-    door = FrontDoor(floor, key=options.key, secret=options.secret, rate_limit=options.rate_limit)
+    door = FrontDoor(
+        floor,
+        key=options.key,
+        secret=options.secret,
+        rate_limit=options.rate_limit,
+        seconds=time.monotonic,
+    )
     stream = UserStream(floor, door)
     data_stream = DataStream(Broadcast(floor), FakepacaFeed(floor), door, options.data)
 
@@ -85,7 +91,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         await stream.close()
         await data_stream.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *AccountApi(floor, door).routes(),
             *ActivitiesApi(floor, door).routes(),
@@ -101,6 +107,10 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         middleware=[Middleware(BoundedBody)],
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = (
+        False  # alpaca-py takes a redirected cancel for a cancel (ALPACA.md section 1)
+    )
+    return app
 
 
 def listen(host: str, port: int) -> socket.socket:
