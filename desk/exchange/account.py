@@ -76,7 +76,7 @@ def account(floor: Floor) -> Json:
         "cash": amount(totals.cash),
         "accrued_fees": amount(floor.books.accrued_fees),
         "portfolio_value": amount(totals.equity),
-        "trading_blocked": False,
+        "trading_blocked": floor.standing.trading_blocked,
         "transfers_blocked": False,
         "account_blocked": False,
         "created_at": instant(floor.opened_at),

@@ -91,7 +91,8 @@ def checked(request: OrderRequest) -> Draft:
     order_class = "" if order_class in SIMPLE else order_class
     _check_amount(request)
     limit = request.limit_price
-    if order_class == OrderClass.OCO and request.take_profit_price is not None:
+    is_oco = order_class == OrderClass.OCO and order_type is OrderType.LIMIT
+    if is_oco and request.take_profit_price is not None:
         limit = request.take_profit_price
     _check_prices(order_type, limit, request.stop_price)
     _check_trail(order_type, request)
@@ -111,7 +112,7 @@ def checked(request: OrderRequest) -> Draft:
         trail_price=request.trail_price,
         trail_percent=request.trail_percent,
         order_class=order_class,
-        take_profit_price=limit if order_class == OrderClass.OCO else request.take_profit_price,
+        take_profit_price=limit if is_oco else request.take_profit_price,
         stop_loss_price=request.stop_loss_price,
         stop_loss_limit_price=request.stop_loss_limit_price,
     )

@@ -81,7 +81,7 @@ class TradingApi:
                     break
                 continue
             closed_wrong = status == "closed" and found.status.is_open
-            if nested and found.parent_id is not None:
+            if nested and found.parent_id in stored:
                 continue
             if closed_wrong or (symbols and found.symbol not in symbols) or (side and found.side != side):
                 continue

@@ -82,7 +82,7 @@ class Venue:
             buying_power=totals.buying_power,
             multiplier=totals.multiplier,
             accrued_fees=self.floor.books.accrued_fees,
-            trading_blocked=False,
+            trading_blocked=self.floor.standing.trading_blocked,
             account_blocked=False,
             trade_suspended_by_user=self.floor.settings.suspend_trade,
             shorting_enabled=self.floor.shorting_enabled,
@@ -267,6 +267,10 @@ class VenueUpdates:
     def connections(self) -> int:
         """Count the starts."""
         return self._connections
+
+    def is_listening(self) -> bool:
+        """Tell whether it was started and not stopped."""
+        return self._hear in self._floor.listeners
 
     def _hear(self, event: VenueEvent) -> None:
         """Keep one event; past the bound the oldest goes, as a broker's stream forgets."""
