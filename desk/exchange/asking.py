@@ -34,6 +34,8 @@ NOT_REPLACEABLE = frozenset(
         Status.ACCEPTED_FOR_BIDDING,
     }
 )
+# Told "cancel" or "replace" and the order asked about, before it is judged; it may act on the order.
+Warned = Callable[[str, VenueOrder], None]
 Admit = Callable[[Draft, VenueOrder], Admission]  # judges a draft in the place of an open order
 
 
@@ -52,6 +54,7 @@ class Asking:
         """Answer at once until told otherwise."""
         self.cancel_takes = timedelta(0)
         self.replace_takes = timedelta(0)
+        self.warned: list[Warned] = []
         self._lives = lives
         self._groups = groups
         self._crossing = crossing
@@ -67,7 +70,7 @@ class Asking:
         Raises:
             Refusal: 404 unknown, 422 ended otherwise or being replaced.
         """
-        order = self._blotter.order(order_id)
+        order = self._warn("cancel", order_id)
         if order.status is Status.CANCELED or (order.is_open and order.cancel_requested_at is not None):
             return
         if not order.is_open:
@@ -110,6 +113,16 @@ class Asking:
             raise unprocessable("no cancel is under way")
         return self._lives.resume(order, "order_cancel_rejected")
 
+    def _warn(self, asked: str, order_id: str) -> VenueOrder:
+        """Tell of a request, and give the order as it is then.
+
+        Raises:
+            Refusal: 404 unknown.
+        """
+        for warned in self.warned:
+            warned(asked, self._blotter.order(order_id))
+        return self._blotter.order(order_id)
+
     def _cancel_due(self, order_id: str) -> None:
         """End an order whose cancel has arrived; a fill may have won."""
         order = self._blotter.orders[order_id]
@@ -126,7 +139,7 @@ class Asking:
         Raises:
             Refusal: 404 unknown; 422 in this status, unchanged or against a rule; 403 as for a new order.
         """
-        old = self._blotter.order(order_id)
+        old = self._warn("replace", order_id)
         self._check_status(old)
         draft = self._draft(old, request)
         self._blotter.check_unused(draft.client_order_id)

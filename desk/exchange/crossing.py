@@ -31,6 +31,7 @@ class Crossing:
         self.halted: dict[str, HaltNotice] = {}
         self.status_listeners: list[StatusListener] = []
         self.refuse_next: list[str] = []  # reasons; each ends the next order that arrives as rejected
+        self.share_of: Callable[[VenueOrder], Decimal] | None = None  # cuts what a print gives an order
         self._lives = lives
         self._groups = groups
         self._timeline = lives.timeline
@@ -171,6 +172,8 @@ class Crossing:
         """Give the shares a print still has for an order; a sale in USD never exceeds the position."""
         taken_at, taken = self._taken.get(order.symbol, (seen.at, ZERO))
         available = seen.liquidity - (taken if taken_at == seen.at else ZERO)
+        if self.share_of is not None:
+            available = min(available, order.terms().wanted(seen.price) * self.share_of(order))
         if order.qty is None and order.side is Side.SELL:
             return min(available, max(self._lives.books.qty(order.symbol), ZERO))
         return available
