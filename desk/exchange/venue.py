@@ -12,6 +12,7 @@ from decimal import Decimal
 import polars as pl
 
 from desk.errors import NotFound, OutcomeUnknown, Rejected
+from desk.exchange.books import Holding
 from desk.exchange.broadcast import Broadcast, VenueStream, next_publication
 from desk.exchange.floor import Floor
 from desk.exchange.market import Market
@@ -181,7 +182,7 @@ class Venue:
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Give the positions, by symbol."""
         held = sorted(self.floor.books.holdings.items())
-        return tuple(self._position(symbol, h.qty, h.avg_entry_price, h.cost) for symbol, h in held)
+        return tuple(broker_position(self.floor, holding) for _, holding in held)
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
         """Give the executions at or after an instant, oldest first."""
@@ -226,17 +227,6 @@ class Venue:
                 f"this id, we asked for {intent.symbol} {intent.side} {intent.qty}"
             ) from refusal
         return found
-
-    def _position(self, symbol: str, qty: Decimal, entry: Decimal, cost: Decimal) -> BrokerPosition:
-        """Give one position, valued."""
-        mark = self.floor.mark(symbol)
-        return BrokerPosition(
-            symbol=symbol,
-            qty=qty,
-            avg_entry_price=entry,
-            current_price=mark,
-            unrealized_pnl=None if mark is None else qty * mark - cost,
-        )
 
 
 class VenueUpdates:
@@ -328,6 +318,18 @@ def _request(intent: OrderIntent) -> OrderRequest:
         take_profit_price=intent.take_profit_price,
         stop_loss_price=intent.stop_loss_price,
         stop_loss_limit_price=intent.stop_loss_limit_price,
+    )
+
+
+def broker_position(floor: Floor, held: Holding) -> BrokerPosition:
+    """Give a position in the desk's words, valued now."""
+    mark = floor.mark(held.symbol)
+    return BrokerPosition(
+        symbol=held.symbol,
+        qty=held.qty,
+        avg_entry_price=held.avg_entry_price,
+        current_price=mark,
+        unrealized_pnl=None if mark is None else held.qty * mark - held.cost,
     )
 
 
