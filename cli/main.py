@@ -26,6 +26,7 @@ from cli.history import explain, log, replay
 from cli.operate import breaks, kill, resume
 from cli.query import report, sql
 from cli.session import close_day, session
+from cli.simulate import simulate
 from cli.status import orders, positions, status
 from cli.up import up
 from tasks.configuration import CONFIG_VARIABLE, load_settings
@@ -44,6 +45,7 @@ app = typer.Typer(
 TRY, RUN, LOOK, ACT = "Try it", "Run the day", "Look", "Act"
 app.command(rich_help_panel=TRY)(demo)
 app.command(rich_help_panel=TRY)(exchange)
+app.command(rich_help_panel=TRY)(simulate)
 app.command(rich_help_panel=RUN)(up)
 app.command(rich_help_panel=RUN)(doctor)
 app.command(rich_help_panel=RUN)(session)

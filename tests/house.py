@@ -20,8 +20,9 @@ DOORS: dict[str, frozenset[str]] = {
     "desk": frozenset({"schemas"}),
     "desk.adapters": frozenset({"schemas", "desk"}),
     "desk.exchange": frozenset({"schemas", "desk"}),
+    "desk.simulation": frozenset({"schemas", "desk", "desk.exchange"}),
     "data": frozenset({"schemas", "desk"}),
-    "tasks": frozenset({"schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "data"}),
+    "tasks": frozenset({"schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "desk.simulation", "data"}),
     "flows": frozenset({"tasks", "schemas"}),
     "cli": frozenset({"flows", "tasks", "schemas"}),
 }
@@ -35,7 +36,7 @@ KEYS: dict[str, frozenset[str]] = {
     "sqlite3": frozenset({"data"}),
 }
 
-QUIET_ROOMS = ("schemas", "strategies", "desk", "desk.adapters", "desk.exchange")
+QUIET_ROOMS = ("schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "desk.simulation")
 AMBIENT_MODULES: dict[str, str] = {
     "time": "clock",
     "sched": "clock",
@@ -64,6 +65,7 @@ AMBIENT_LEAVE: dict[str, dict[str, str]] = {
         "sockets": "it listens",
         "threads": "a desk in the same process calls it",
     },
+    "desk/simulation/chance.py": {"random": "one seeded generator a name, made of the scenario's seed"},
     "desk/exchange/files.py": {"files": "the rim where Parquet bars are read, before a venue opens"},
 }
 _CLOCK_CALLS = {"now", "utcnow", "today"}
@@ -79,6 +81,7 @@ MODULE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "core", "misc"})
 BROAD_LEAVE: dict[str, str] = {
+    "desk/simulation/run.py": "any exception of the desk under test is a seed's failure, and reported",
     "desk/session.py": "halt, flatten, and raise again",
     "tasks/minute.py": "Prefect may fail in any way around a step; the step's own failure is raised again",
     "data/warehouse.py": "whatever a projection does wrong may cost rows of DuckDB, never an exit (I11)",

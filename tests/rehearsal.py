@@ -15,10 +15,10 @@ from desk.exchange.venue import Venue
 from desk.journal import Journal
 from desk.ports import Ledger
 from desk.session import Session
+from desk.simulation.audit_books import audit, differences
 from schemas.risk import RiskLimits
 from schemas.settings import SessionSettings, Settings, StrategySettings
 from schemas.signals import SIGNAL_SCHEMA
-from tests.auditor import audit, differences
 from tests.memory_ledger import MemoryLedger
 
 DAY = date(2025, 11, 26)

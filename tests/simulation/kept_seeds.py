@@ -1,0 +1,6 @@
+"""Seeds that once failed, with a word why. A seed means what it meant with the minutes beside it."""
+
+from tasks.simulate import MINUTES_DEFAULT
+
+# (seed, minutes, what it had found)
+KEPT: tuple[tuple[int, int, str], ...] = ((0, MINUTES_DEFAULT, "the first seed there is"),)
