@@ -22,7 +22,9 @@ DOORS: dict[str, frozenset[str]] = {
     "desk.exchange": frozenset({"schemas", "desk"}),
     "desk.simulation": frozenset({"schemas", "desk", "desk.exchange"}),
     "data": frozenset({"schemas", "desk"}),
-    "tasks": frozenset({"schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "desk.simulation", "data"}),
+    "tasks": frozenset(
+        {"schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "desk.simulation", "data"}
+    ),
     "flows": frozenset({"tasks", "schemas"}),
     "cli": frozenset({"flows", "tasks", "schemas"}),
 }
