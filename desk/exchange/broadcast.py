@@ -9,7 +9,8 @@ batch. What is due is a function of the tape (ALPACA.md sections 4.1 and 5):
 - a quote and a trade at every sound print, the quote first;
 - price bands when they change (desk/exchange/bands.py).
 
-Halts, corrections and cancellations are told when they happen, by `publish`. Only what somebody wants is put
+Halts are told when they happen, and while a symbol is halted nothing else is told of it. Corrections and
+cancellations are told by `publish`. Only what somebody wants is put
 together, so a venue nobody listens to spends nothing on it. `editors` may change, hold or double a batch
 before it is told: faults are made there.
 """
@@ -24,6 +25,8 @@ from desk.exchange import ticks
 from desk.exchange.aggregate import daily
 from desk.exchange.bands import Bands
 from desk.exchange.floor import Floor
+from desk.exchange.halts import status_of
+from desk.exchange.orders import HaltNotice
 from desk.exchange.subscription import EVERY, Subscription
 from desk.exchange.tape import MINUTE, PUBLISH_AFTER, REVISED_AFTER
 from schemas.bars import RAW_SCHEMA
@@ -59,11 +62,18 @@ class Broadcast:
         self._bands = Bands(floor.rules)
         self.readers: list[Reader] = []
         self.editors: list[Editor] = []
+        self.decisive = 0  # how often bars or a status were told to somebody
+        self._tape = floor.tape
         floor.clocks.append(self.tell)
+        floor.status_listeners.append(self.notice)
 
     def tell(self, now: datetime) -> None:
         """Publish everything due up to and including an instant that was not told yet."""
         after, self._told = self._told, max(now, self._told)
+        if self._tape is not self._floor.tape:
+            self._tape = self._floor.tape
+            for symbol in self._floor.crossing.halted:
+                self._tape.silence(symbol, self._tape.starts_at)
         if not self.readers:
             return
         while after < now:
@@ -85,12 +95,15 @@ class Broadcast:
             wanted = [message for message in messages if wants(message)]
             if wanted:
                 reader.hear(wanted)
+                self.decisive += is_decisive(wanted)
 
-    def status(self, symbol: str, *, code: str, message: str, reason: str, reason_message: str) -> None:
-        """Publish a halt or a resumption as of now."""
-        now = self._floor.now
-        tape = ticks.tape_letter(self._listed_on(symbol))
-        self.publish(now, [StreamStatus(symbol, now, code, message, reason, reason_message, tape)])
+    def notice(self, notice: HaltNotice) -> None:
+        """Publish a halt or a resumption, and tell nothing of the symbol in between."""
+        if notice.halted:
+            self._floor.tape.silence(notice.symbol, notice.at)
+        else:
+            self._floor.tape.resume(notice.symbol, notice.at)
+        self.publish(notice.at, [status_of(notice, ticks.tape_letter(self._listed_on(notice.symbol)))])
 
     def _due(self, after: datetime, through: datetime) -> list[Batch]:
         """Put together what goes out in (after, through], in order."""
@@ -231,10 +244,15 @@ class VenueStream:
     def hear(self, messages: Sequence[StreamMessage]) -> None:
         """Keep messages; past the bound the oldest go."""
         self._heard.extend(messages)
-        if any(isinstance(message, StreamBar | StreamStatus) for message in messages):
+        if is_decisive(messages):
             self.arrived.set()
         if len(self._heard) > SEEN_MAX:
             del self._heard[: len(self._heard) - SEEN_MAX]
+
+
+def is_decisive(messages: Sequence[StreamMessage]) -> bool:
+    """Tell whether somebody who waits for bars should be woken."""
+    return any(isinstance(message, StreamBar | StreamStatus) for message in messages)
 
 
 def next_publication(after: datetime) -> datetime:

@@ -30,6 +30,7 @@ from schemas.account import SessionHours
 from schemas.bars import RAW_SCHEMA
 
 FRAMES_CACHED = 64  # days of all symbols held: a back-fill asks for the same days again and again
+SYMBOL_DAYS_CACHED = 1024  # sessions of single symbols held, 28 kB each: four years of one symbol
 LEVELS_CACHED = 8192  # symbol-days: 500 symbols for three weeks
 LEVEL_MEMORY = 60  # weekdays of the walk that still move today's level; 0.97^60 leaves a sixth of the oldest
 LEVEL_DECAY = 0.97
@@ -60,14 +61,29 @@ class GeneratedMarket:
         self.seed = seed
         self.symbols = tuple(sorted(symbols))
         self._frame = lru_cache(maxsize=FRAMES_CACHED)(self._make)
+        self._of_symbol = lru_cache(maxsize=SYMBOL_DAYS_CACHED)(self._make_one)
 
     def frame(self, session_date: date) -> pl.DataFrame:
         """Give a date's bars; no rows on a day without a session."""
         return self._frame(session_date)
 
+    def part(self, session_date: date, symbols: tuple[str, ...]) -> pl.DataFrame:
+        """Give a date's bars of some symbols: those of others are not made for it."""
+        hours = session_hours(session_date)
+        known = [symbol for symbol in self.symbols if symbol in symbols]
+        if hours is None or not known:
+            return pl.DataFrame(schema=RAW_SCHEMA)
+        return pl.concat(self._of_symbol(symbol, session_date) for symbol in known)
+
     def prior_close(self, symbol: str, session_date: date) -> float | None:
         """Give the close of the session before."""
         return closing_level(self.seed, symbol, previous_session(session_date).session_date)
+
+    def _make_one(self, symbol: str, session_date: date) -> pl.DataFrame:
+        """Make a date's bars of one symbol."""
+        hours = session_hours(session_date)
+        assert hours is not None
+        return generate(self.seed, symbol, hours)
 
     def _make(self, session_date: date) -> pl.DataFrame:
         """Make a date's bars of all symbols."""

@@ -11,7 +11,7 @@ four trades.
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
@@ -36,6 +36,22 @@ class Market(Protocol):
     def prior_close(self, symbol: str, session_date: date) -> float | None:
         """Give the last close before the date, or None when it is not known."""
         ...
+
+
+@runtime_checkable
+class PartMarket(Protocol):
+    """A market that can give some symbols of a date without making the others."""
+
+    def part(self, session_date: date, symbols: tuple[str, ...]) -> pl.DataFrame:
+        """Give the date's bars of these symbols, as `frame` has them."""
+        ...
+
+
+def frame_of(market: Market, session_date: date, symbols: tuple[str, ...]) -> pl.DataFrame:
+    """Give a date's bars of some symbols, with as little work as the market can."""
+    if isinstance(market, PartMarket):
+        return market.part(session_date, symbols)
+    return market.frame(session_date).filter(pl.col("symbol").is_in(symbols))
 
 
 class FrameMarket:

@@ -33,9 +33,9 @@ from desk.exchange.data_stream import DataStream
 from desk.exchange.door import BoundedBody, FrontDoor
 from desk.exchange.fakepaca import FakepacaFeed
 from desk.exchange.floor import Floor
+from desk.exchange.market_data import market_data_routes
 from desk.exchange.reference import ReferenceApi
 from desk.exchange.rest import TradingApi
-from desk.exchange.stocks import StocksApi
 from desk.exchange.stream import UserStream
 from desk.exchange.watchlists import WatchlistsApi
 
@@ -98,7 +98,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
             *ReferenceApi(floor, door).routes(),
             *WatchlistsApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
-            *StocksApi(floor, door).routes(),
+            *market_data_routes(floor, door, options.data),
             *ControlApi(floor, pace=options.pace, published=data_stream.published).routes(),
             *stream.routes(),
             *data_stream.routes(),

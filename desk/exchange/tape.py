@@ -15,17 +15,25 @@ from decimal import Decimal
 
 import polars as pl
 
-from desk.exchange.market import Market
+from desk.exchange.market import Market, frame_of
 from desk.exchange.matching import Bar, Print, Rules, prints, quote, tape_price
 from desk.exchange.revisions import first_prints
 from schemas.account import SessionHours
-from schemas.bars import RAW_SCHEMA
+from schemas.bars import RAW_SCHEMA, UTC_US
 
 MINUTE = timedelta(minutes=1)
+MICROSECOND = timedelta(microseconds=1)
 PUBLISH_AFTER = timedelta(seconds=61)  # a bar is computed about 1 s after its minute (ALPACA.md section 4.1)
 REVISED_AFTER = timedelta(seconds=90)  # and published again about 30 s after the mark, if it changed
 EXTENDED_BEFORE = timedelta(hours=5, minutes=30)  # a session date begins at 04:00 New York
 LOOK_BACK_MINUTES = 1440  # bound of the search for the last sound print: a day has no more minutes
+# One row for each time a minute is published.
+PUBLICATION_SCHEMA: dict[str, pl.DataType] = {
+    **RAW_SCHEMA,
+    "public_at": UTC_US,
+    "until": UTC_US,  # null: it stands for good
+    "revision": pl.Boolean(),  # it changes what was published of its minute before
+}
 
 
 @dataclass(slots=True)
@@ -37,19 +45,39 @@ class Lane:
     cache: dict[int, tuple[Print, ...]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Silence:
+    """A stretch in which nothing of a symbol is told, both ends included, or until further notice."""
+
+    begins_at: datetime
+    ends_at: datetime | None = None
+
+    def covers(self, at: datetime) -> bool:
+        """Tell whether an instant lies in it."""
+        return self.begins_at <= at and (self.ends_at is None or at <= self.ends_at)
+
+
 class Tape:
     """A session date's bars of all symbols."""
 
-    def __init__(self, market: Market, hours: SessionHours, rules: Rules) -> None:
-        """Ask the market for the session's bars and arrange them."""
+    def __init__(
+        self, market: Market, hours: SessionHours, rules: Rules, *, symbols: tuple[str, ...] | None = None
+    ) -> None:
+        """Ask the market for the session's bars, all of them or those of `symbols`."""
         self.hours = hours
-        self.frame = market.frame(hours.session_date).sort("ts", maintain_order=True)
+        if symbols is None:
+            rows = market.frame(hours.session_date)
+        else:
+            rows = frame_of(market, hours.session_date, symbols)
+        self.frame = rows.sort("ts", maintain_order=True)
         self._market = market
         self._rules = rules
         self._priors: dict[str, Decimal | None] = {}
         self._stamps: Sequence[datetime] = self.frame["ts"].to_list()
         self._lanes: dict[str, Lane | None] = {}
+        self._silences: dict[str, list[Silence]] = {}
         self._early = _early(self.frame, first_prints(market, hours.session_date))
+        self._table: pl.DataFrame | None = None
 
     @property
     def starts_at(self) -> datetime:
@@ -64,41 +92,103 @@ class Tape:
     def published(self, now: datetime, start: datetime, end: datetime) -> pl.DataFrame:
         """Give the rows with ts in [start, end) that are public at `now`, all symbols, in order of time.
 
-        A minute that is revised later stands there as it was first published.
+        A minute that is revised later stands there as it was first published; one that began in a silence
+        is not there.
         """
+        if self._table is not None:
+            at = pl.lit(now, UTC_US)
+            known = (pl.col("public_at") <= at) & (pl.col("until").is_null() | (pl.col("until") > at))
+            inside = pl.col("ts").is_between(pl.lit(start, UTC_US), pl.lit(end, UTC_US), closed="left")
+            return self._heard(self._table.filter(known & inside).select(list(RAW_SCHEMA)))
         low = bisect_left(self._stamps, start)
         high = max(min(bisect_left(self._stamps, end), bisect_right(self._stamps, now - PUBLISH_AFTER)), low)
         if self._early is None:
-            return self.frame.slice(low, high - low)
+            return self._heard(self.frame.slice(low, high - low))
         settled = min(max(bisect_right(self._stamps, now - REVISED_AFTER), low), high)
         early = self._early.slice(settled, high - settled).filter("public").drop("public", "revised")
-        return pl.concat([self.frame.slice(low, settled - low), early])
+        return self._heard(pl.concat([self.frame.slice(low, settled - low), early]))
 
     def first_published(self, after: datetime, through: datetime) -> pl.DataFrame:
         """Give the rows whose first publication is in (after, through], as they were then, by time."""
+        if self._table is not None:
+            return self._published_between(after, through, revision=False)
         low = bisect_right(self._stamps, after - PUBLISH_AFTER)
         high = bisect_right(self._stamps, through - PUBLISH_AFTER)
         if self._early is None:
-            return self.frame.slice(low, high - low)
-        return self._early.slice(low, high - low).filter("public").drop("public", "revised")
+            return self._heard(self.frame.slice(low, high - low))
+        return self._heard(self._early.slice(low, high - low).filter("public").drop("public", "revised"))
 
     def revised(self, after: datetime, through: datetime) -> pl.DataFrame:
         """Give the rows whose revision is published in (after, through], as they end up, by time."""
+        if self._table is not None:
+            return self._published_between(after, through, revision=True)
         if self._early is None:
             return self.frame.clear()
         low = bisect_right(self._stamps, after - REVISED_AFTER)
         high = bisect_right(self._stamps, through - REVISED_AFTER)
-        return self.frame.slice(low, high - low).filter(self._early["revised"].slice(low, high - low))
+        rows = self.frame.slice(low, high - low).filter(self._early["revised"].slice(low, high - low))
+        return self._heard(rows)
+
+    def silence(self, symbol: str, at: datetime) -> None:
+        """Tell nothing of a symbol from an instant on, as in a halt; a second one changes nothing."""
+        silences = self._silences.setdefault(symbol, [])
+        if not silences or silences[-1].ends_at is not None:
+            silences.append(Silence(at))
+
+    def resume(self, symbol: str, at: datetime) -> None:
+        """Tell of a symbol again from an instant on."""
+        silences = self._silences.get(symbol, [])
+        if silences and silences[-1].ends_at is None:
+            silences[-1].ends_at = at
+
+    def last_told(self, symbol: str, now: datetime) -> Print | None:
+        """Give the newest sound print at or before `now` that was not passed over in silence."""
+        last = self.last(symbol, now)
+        for silence in reversed(self._silences.get(symbol, ())):
+            if last is not None and silence.covers(last.at):
+                last = self.last(symbol, silence.begins_at - MICROSECOND)
+        return last
+
+    def publications(self) -> pl.DataFrame:
+        """Give every publication of the day: `PUBLICATION_SCHEMA`, by ts.
+
+        A minute that is revised has two rows: one that stands until the other is public.
+        """
+        if self._table is not None:
+            return self._table
+        late = pl.lit(False) if self._early is None else self._early["revised"]
+        final = self.frame.with_columns(revision=late).with_columns(
+            public_at=pl.col("ts") + pl.when("revision").then(REVISED_AFTER).otherwise(PUBLISH_AFTER),
+            until=pl.lit(None, UTC_US),
+        )
+        rows = [final.select(list(PUBLICATION_SCHEMA))]
+        if self._early is not None:
+            first = self._early.filter(pl.col("revised") & pl.col("public")).with_columns(
+                public_at=pl.col("ts") + PUBLISH_AFTER,
+                until=pl.col("ts") + REVISED_AFTER,
+                revision=pl.lit(False),
+            )
+            rows.insert(0, first.select(list(PUBLICATION_SCHEMA)))
+        return pl.concat(rows).sort("ts", "public_at", maintain_order=True)
+
+    def publish(self, table: pl.DataFrame) -> None:
+        """Publish the day otherwise than by the rule: the rows of `publications`, changed (fault plans)."""
+        self._table = table.select(list(PUBLICATION_SCHEMA)).sort("ts", "public_at", maintain_order=True)
 
     def minutes_between(
         self, symbol: str, after: datetime, through: datetime
     ) -> Iterator[tuple[tuple[Print, ...], int]]:
-        """Give (sound prints, volume) of a symbol's minutes that may have prints in (after, through]."""
+        """Give (sound prints told, volume) of a symbol's minutes that may have prints in (after, through]."""
         lane = self._lane(symbol)
-        if lane is not None:
-            first = max(bisect_right(lane.starts, after) - 1, 0)
-            for place in range(first, bisect_right(lane.starts, through)):
-                yield self._prints(lane, place), lane.bars[place].volume
+        if lane is None:
+            return
+        silences = self._silences.get(symbol, ())
+        first = max(bisect_right(lane.starts, after) - 1, 0)
+        for place in range(first, bisect_right(lane.starts, through)):
+            minute = self._prints(lane, place)
+            if silences:
+                minute = tuple(seen for seen in minute if not any(s.covers(seen.at) for s in silences))
+            yield minute, lane.bars[place].volume
 
     def prints_between(
         self, symbol: str, after: datetime, through: datetime
@@ -160,6 +250,23 @@ class Tape:
         """Give (bid, ask) around the mark."""
         mark = self.mark(symbol, now)
         return None if mark is None else quote(mark, self._rules.spread_bps)
+
+    def _heard(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Leave out the rows whose minute began in a silence of its symbol."""
+        for symbol, silences in self._silences.items():
+            for silence in silences:
+                inside = (pl.col("symbol") == symbol) & (pl.col("ts") >= silence.begins_at)
+                if silence.ends_at is not None:
+                    inside &= pl.col("ts") < silence.ends_at
+                rows = rows.filter(~inside)
+        return rows
+
+    def _published_between(self, after: datetime, through: datetime, *, revision: bool) -> pl.DataFrame:
+        """Give the rows of the table that become public in (after, through], by time."""
+        assert self._table is not None
+        due = pl.col("public_at").is_between(pl.lit(after, UTC_US), pl.lit(through, UTC_US), closed="right")
+        found = self._table.filter(due & (pl.col("revision") == revision))
+        return self._heard(found.sort("public_at", maintain_order=True).select(list(RAW_SCHEMA)))
 
     def _lane(self, symbol: str) -> Lane | None:
         """Give a symbol's lane, arranged when it is first asked for; None when it has no row."""

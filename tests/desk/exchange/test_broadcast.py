@@ -307,18 +307,46 @@ def test_an_editor_may_drop_double_and_change() -> None:
     assert [(m.symbol, m.ts) for m in stream.drain()] == [("SPY", at(60))] * 2
 
 
-def test_a_status_reaches_those_who_want_statuses() -> None:
-    """With the codes given, the tape of the symbol's listing and the venue's time."""
+def test_a_halt_is_told_and_silences_the_symbol() -> None:
+    """A status, then nothing of the symbol, in the bars of REST neither, until it resumes."""
     floor = floor_of()
-    stream = listening(floor, statuses=["SPY"], bars=["QQQ"])
-    floor.advance(at(30))
+    stream = listening(floor, statuses=["SPY"], bars=["*"], trades=["SPY"])
+    floor.advance(at(90))
+    stream.drain()
 
-    stream._broadcast.status(
-        "SPY", code="H", message="Trading Halt", reason="T1", reason_message="News Pending"
-    )
-    stream._broadcast.status("QQQ", code="H", message="Trading Halt", reason="T1", reason_message="")
+    floor.halt("SPY", "T1")
+    floor.halt("QQQ", "T1")
+    floor.unhalt("QQQ")
+    floor.advance(at(300))
+    halted = stream.drain()
+    floor.unhalt("SPY")
+    floor.advance(at(420))
+    resumed = stream.drain()
 
-    assert stream.drain() == (StreamStatus("SPY", at(30), "H", "Trading Halt", "T1", "News Pending", "C"),)
+    assert halted[0] == StreamStatus("SPY", at(90), "H", "Trading Halt", "T1", "Halt News Pending", "C")
+    assert [m.ts for m in halted if m.symbol == "SPY" and isinstance(m, StreamBar)] == [at(60)]
+    assert not any(isinstance(m, StreamTrade) for m in halted)
+    assert {m.ts for m in halted if m.symbol == "QQQ"} >= {at(120), at(180)}
+    assert isinstance(resumed[0], StreamStatus)
+    assert (resumed[0].status_code, resumed[0].ts) == ("T", at(300))
+    assert next(m.ts for m in resumed if isinstance(m, StreamTrade)) == at(315)
+    shown = floor.bars(OPEN, CLOSE).filter(pl.col("symbol") == "SPY")["ts"].to_list()
+    assert shown == [OPEN, at(60), at(300)]
+
+
+def test_a_halt_over_night_keeps_the_next_day_silent() -> None:
+    """Until it ends, no bar of the next session either."""
+    floor = floor_of()
+    stream = listening(floor, bars=["SPY"])
+    floor.halt("SPY", "H10")
+
+    floor.advance(OPEN + timedelta(days=1, seconds=121))
+    silent = stream.drain()
+    floor.unhalt("SPY")
+    floor.advance(OPEN + timedelta(days=1, seconds=241))
+
+    assert silent == ()
+    assert [m.ts - OPEN for m in stream.drain()] == [timedelta(days=1, minutes=3)]
 
 
 def test_the_next_session_is_told_as_well() -> None:
