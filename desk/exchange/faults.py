@@ -113,12 +113,16 @@ class Mischief:
 
     def strike(self, kinds: Collection[FaultKind], symbols: Sequence[str], now: datetime) -> Strike | None:
         """Decide about one occasion of some kinds of one family; the first rule that strikes is taken."""
+        return self._counted(self.foresee(kinds, symbols, now))
+
+    def foresee(self, kinds: Collection[FaultKind], symbols: Sequence[str], now: datetime) -> Strike | None:
+        """Decide as `strike` does; whoever does it counts it (`note`)."""
         found: Strike | None = None
         for watch in self._of[next(iter(kinds)).family] if kinds else ():
             if watch.rule.kind in kinds and watch.rule.concerns(symbols):
                 strike = self._judge(watch, now, wanted=found is None)
                 found = found if found is not None else strike
-        return self._counted(found)
+        return found
 
     def moments(self, hours: SessionHours) -> list[tuple[datetime, Strike]]:
         """Give what begins or is done by itself in a session, by time; counted when it happens (`note`)."""

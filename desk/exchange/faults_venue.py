@@ -16,11 +16,14 @@ from typing import TypeVar
 import polars as pl
 
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
+from desk.exchange.broadcast import VenueStream
 from desk.exchange.faults import Mischief, Strike
 from desk.exchange.faults_calls import Trouble, trouble_of
+from desk.exchange.faults_floor import FloorFaults
 from desk.exchange.faults_stream import SPOILT_EVENT, SPOILT_STATUS, Cut, Frame, StreamFaults, Twist
 from desk.exchange.refusals import Refusal
-from desk.exchange.venue import Venue, broker_fill, broker_order
+from desk.exchange.venue import Venue, broker_fill, broker_order, broker_position
+from desk.ports import Wake
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
 from schemas.faults import Call, FaultKind, FaultPlan
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, TradeUpdate
@@ -56,8 +59,8 @@ class FaultyVenue:
         self.venue = venue
         self.floor = venue.floor
         self.mischief = plan if isinstance(plan, Mischief) else Mischief(plan, seed=seed)
-        self.stream = StreamFaults(self.mischief, lambda: venue.floor.now)
-        self.floor.listeners.append(self.stream.hear)
+        self.faults = FloorFaults(venue.floor, self.mischief)
+        self.stream = self.faults.stream
         self.provider = venue.provider
         self.feed = venue.feed
         self._read_attempts = read_attempts
@@ -66,20 +69,27 @@ class FaultyVenue:
     @property
     def counts(self) -> dict[str, int]:
         """Give how often each fault was done so far."""
-        return self.mischief.counts
+        return self.faults.counts()
+
+    def take(self, plan: FaultPlan, *, seed: int | None = None) -> None:
+        """Put another plan in force from now on."""
+        self.faults.take(plan, seed=seed)
 
     def now(self) -> datetime:
         """Give the venue's time."""
         return self.floor.now
 
-    def sleep_until(self, instant: datetime) -> None:
-        """Play the market up to an instant."""
-        self.venue.sleep_until(instant)
-        self.stream.release()
+    def sleep_until(self, instant: datetime, wake: Wake | None = None) -> None:
+        """Play the market up to an instant, or up to the first publication that sets `wake`."""
+        self.venue.sleep_until(instant, wake)
 
     def updates(self) -> "FaultyUpdates":
         """Give a user stream of this venue."""
         return FaultyUpdates(self.stream, self.now)
+
+    def market_stream(self) -> VenueStream:
+        """Give a market data stream of this venue; its bars are those the plan publishes."""
+        return self.venue.market_stream()
 
     def account(self) -> BrokerAccount:
         """Give the account. Raises BrokerUnavailable."""
@@ -112,6 +122,10 @@ class FaultyVenue:
         """Send one order, once. Raises Rejected, OutcomeUnknown."""
         return self._once(intent, Call.SUBMIT, lambda: self.venue.submit(intent))
 
+    def replace(self, broker_order_id: str, intent: OrderIntent) -> BrokerOrder:
+        """Ask once that an intent take the place of an order. Raises Rejected, OutcomeUnknown."""
+        return self._once(intent, Call.REPLACE, lambda: self.venue.replace(broker_order_id, intent))
+
     def cancel(self, broker_order_id: str) -> None:
         """Ask for a cancel. Raises Rejected, OutcomeUnknown."""
         symbols = self._symbols_of(broker_order_id)
@@ -141,8 +155,15 @@ class FaultyVenue:
         return self._read(Call.ORDERS, (), lambda _: self.venue.orders_since(after))
 
     def positions(self) -> tuple[BrokerPosition, ...]:
-        """Give the positions. Raises BrokerUnavailable."""
-        return self._read(Call.POSITIONS, (), lambda _: self.venue.positions())
+        """Give the positions, old ones where the plan says so. Raises BrokerUnavailable."""
+
+        def told(strike: Strike | None) -> tuple[BrokerPosition, ...]:
+            if strike is None or strike.kind is not FaultKind.POSITIONS_LAG:
+                return self.venue.positions()
+            held = self.faults.holdings_at(self.floor.now - timedelta(seconds=strike.rule.delay))
+            return tuple(broker_position(self.floor, holding) for holding in held)
+
+        return self._read(Call.POSITIONS, (), told)
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
         """Give the executions at or after an instant. Raises BrokerUnavailable."""
@@ -271,7 +292,6 @@ class FaultyUpdates:
 
     def drain(self) -> tuple[TradeUpdate, ...]:
         """Give what was heard since the last call."""
-        self._stream.release()
         if self._retry_at is not None and self._retry_at <= self._now():
             self._connect()
         heard, self._heard = tuple(self._heard), []
@@ -280,6 +300,10 @@ class FaultyUpdates:
     def connections(self) -> int:
         """Count connections and unreadable frames; a change means updates may have been missed."""
         return self._connections
+
+    def is_listening(self) -> bool:
+        """Tell whether the connection stands."""
+        return self._connections > 0 and self._retry_at is None
 
     def frame(self, frame: Frame) -> None:
         """Take one frame; past the bound the oldest update goes."""
