@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cli.tables import as_json, clock_time, console, grid, moment, number, price, signed, usd
 from schemas.orders import OrderState
+from schemas.risk import LatchName
 from tasks.configuration import load_settings
 
 if TYPE_CHECKING:
@@ -34,9 +35,23 @@ def status(json: AsJson = False) -> None:
             "Latches: `desk resume --by NAME` releases", "latch", ">number", ">limit", "since", "cause"
         )
         for latch in desk.latches:
+            write = number if latch.name is LatchName.DRAWDOWN else usd  # a share of equity, the others USD
             table.add_row(
-                latch.name.value, usd(latch.number), usd(latch.limit), moment(latch.set_at), latch.cause
+                latch.name.value, write(latch.number), write(latch.limit), moment(latch.set_at), latch.cause
             )
+        out.print(table)
+    if desk.pauses:
+        table = grid(
+            "Entries paused: `desk resume --by NAME --pause PROTECTION` lifts",
+            "protection",
+            "over",
+            "until",
+            "since",
+            "cause",
+        )
+        for pause in desk.pauses:
+            over = "everything" if pause.key == "" else f"{pause.scope.value} {pause.key}"
+            table.add_row(pause.protection, over, moment(pause.until), moment(pause.set_at), pause.cause)
         out.print(table)
     if desk.breaks:
         out.print(f"{len(desk.breaks)} open breaks: `desk breaks` lists them")

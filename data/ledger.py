@@ -33,6 +33,7 @@ OPERATOR_KINDS = frozenset(
     {
         "latch_released",
         "latch_set",
+        "protection_lifted",
         "trading_state_changed",
         "break_resolved",
         "position_adjusted",

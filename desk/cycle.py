@@ -28,6 +28,7 @@ from desk.inspection import Context, Inspection, Mode
 from desk.inspector import inspect
 from desk.money import nearest_tick
 from desk.ports import StrategyRunner
+from desk.protections import protect_entries
 from desk.protector import release
 from desk.sizer import leaving_protected, sizing, unwanted_entries
 from desk.tape import Tape
@@ -138,6 +139,7 @@ class Cycle:
             log.info(
                 "entry skipped", extra={"strategy": skip.strategy, "symbol": skip.symbol, "why": skip.why}
             )
+        protect_entries(self.desk)  # a fill that was learned in this minute counts for its entries
         judged = review_all(sized.intents, gate_view(self.desk, market), self.desk.settings.risk)
         place(self.desk, judged)
         approved = sum(1 for _, verdict in judged if isinstance(verdict, Approval))

@@ -10,7 +10,7 @@ broker for an exit, whose answer is better evidence than our copy of its state.
 """
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ from desk.losses import allowed
 from desk.money import ZERO, is_legal_price, is_legal_qty, is_whole, plain
 from schemas.account import Asset, BrokerAccount, SessionHours
 from schemas.orders import OrderIntent, OrderState, OrderType, Purpose, Reason, Side, TimeInForce
-from schemas.risk import LatchName, RiskLimits, TradingState
+from schemas.risk import LatchName, Pause, RiskLimits, TradingState
 
 # Alpaca's own limit (ALPACA.md §2.3).
 CLIENT_ORDER_ID_MAX = 128
@@ -54,6 +54,9 @@ class GateView:
     known_ids: Set[str]  # every client order id the ledger has
     broken: Set[str]  # symbols with an open break
     day_trades: int | None  # of this session and the four before; only the legacy margin pack asks
+    pauses: tuple[Pause, ...] = ()  # by protections, those that are over among them
+    halted: Set[str] = frozenset()  # symbols whose trading is known to be halted
+    splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
 
 
 def duplicate(intent: OrderIntent, view: GateView) -> Finding:
@@ -85,6 +88,20 @@ def daily_loss(view: GateView, limits: RiskLimits) -> Finding:
     loss = max(-view.daily_pnl, ZERO)
     words = "daily loss {number} USD at or over {limit}"
     return Finding(Reason.DAILY_LOSS, number=loss, limit=limit, ok=loss < limit, words=words, in_usd=True)
+
+
+def unpaused(intent: OrderIntent, view: GateView) -> Finding:
+    """Judge whether a protection pauses the strategy, the symbol or everything (R4)."""
+    found = [
+        pause
+        for pause in view.pauses
+        if pause.covers(strategy=intent.strategy, symbol=intent.symbol, now=view.now)
+    ]
+    if not found:
+        return kept(Reason.PROTECTION, True, "no pause")
+    last = max(found, key=lambda pause: pause.until)
+    words = f"paused until {last.until:%H:%M} UTC by {last.protection}: {last.cause}"
+    return Finding(Reason.PROTECTION, number=last.number, limit=last.limit, ok=False, words=words)
 
 
 def order_form(intent: OrderIntent, view: GateView, *, flatten: bool) -> Finding:
@@ -178,6 +195,24 @@ def eligible_symbol(intent: OrderIntent, view: GateView) -> Finding:
     ok = asset.tradable and asset.status == ASSET_ACTIVE
     words = f"{intent.symbol} is not tradable, status {asset.status}"
     return kept(Reason.INELIGIBLE_SYMBOL, ok, words)
+
+
+def not_halted(intent: OrderIntent, view: GateView) -> Finding:
+    """Judge whether the symbol trades now; for entries only.
+
+    An entry into a halt is a bet on the reopening price, which no strategy here has an opinion on. An exit
+    is sent all the same: the broker holds it until the reopening (a market order then executes in the
+    auction, a resting stop as it always would), and whoever waits with it stands behind everybody who did
+    not. Its price may be bad; not being out may be worse, and a desk that cannot leave is the worst.
+    """
+    ok = intent.symbol not in view.halted
+    return kept(Reason.HALTED_SYMBOL, ok, f"trading in {intent.symbol} is halted")
+
+
+def no_split(intent: OrderIntent, view: GateView) -> Finding:
+    """Judge whether a split makes quantity and prices of the symbol doubtful (desk/splits.py)."""
+    found = view.splitting.get(intent.symbol)
+    return kept(Reason.CORPORATE_ACTION, found is None, f"{intent.symbol}: {found}")
 
 
 def fresh_data(intent: OrderIntent, view: GateView, limits: RiskLimits) -> Finding:

@@ -33,6 +33,8 @@ from schemas.settings import ExitsAt, ExitSettings
 REFUSALS_MAX = 2  # one refusal may be a race with a fill; after the second the desk watches itself
 TRAIL_PERCENT_MIN = Decimal("0.1")  # ALPACA.md §2.4
 PERCENT = Decimal(100)
+# How the reason of an exit begins that the desk sends because a level was reached.
+STOP_LOSS, TAKE_PROFIT, TRAILING_STOP = "stop-loss", "take-profit", "trailing stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,14 @@ def decide(held: Held, rules: ExitSettings) -> Decision:
     return _rest(held, rules)
 
 
+def is_protective(intent: OrderIntent, side: Side) -> bool:
+    """Tell whether an execution on a side leaves a position by protection, at the broker or by the desk."""
+    if side is not intent.side:
+        return True  # a leg of a bracket or oto
+    words = tuple(f"{word}:" for word in (STOP_LOSS, TAKE_PROFIT, TRAILING_STOP))
+    return intent.purpose is Purpose.EXIT and (intent.protects or intent.reason.startswith(words))
+
+
 def _about(order: WorkingOrder, held: Held, rules: ExitSettings) -> Withdraw | None:
     """Judge the order that rests; one without an answer is asked about, not acted on (I4)."""
     if order.state in (OrderState.PENDING, OrderState.UNKNOWN):
@@ -147,14 +157,14 @@ def _reached(held: Held, rules: ExitSettings) -> str | None:
     sign = 1 if held.qty > 0 else -1
     wanted = levels(held, rules)
     if wanted.stop is not None and (last - wanted.stop) * sign <= 0:
-        return f"stop-loss: last {plain(last)} at or past {plain(wanted.stop)}"
+        return f"{STOP_LOSS}: last {plain(last)} at or past {plain(wanted.stop)}"
     if wanted.target is not None and (last - wanted.target) * sign >= 0:
-        return f"take-profit: last {plain(last)} at or past {plain(wanted.target)}"
+        return f"{TAKE_PROFIT}: last {plain(last)} at or past {plain(wanted.target)}"
     if rules.trail_frac is not None:
         best = held.avg_price if held.best_price is None else held.best_price
         trail = stop_price(best * (1 - sign * rules.trail_frac), side=Side.SELL if sign > 0 else Side.BUY)
         if (last - trail) * sign <= 0:
-            return f"trailing stop: last {plain(last)} at or past {plain(trail)}, best {plain(best)}"
+            return f"{TRAILING_STOP}: last {plain(last)} at or past {plain(trail)}, best {plain(best)}"
     return None
 
 

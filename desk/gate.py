@@ -6,11 +6,12 @@ judged (I5), or a `Denial` with the first that failed. Fail closed: no number is
 The order of the rules is fixed, from cheap and absolute to sums over the book, and is the order of
 `Approval.checks`:
 
-    entries: DUPLICATE, TRADING_STATE, LOSS_LATCH, DAILY_LOSS, BAD_ORDER, FRACTIONAL, OUTSIDE_SESSION,
-        CLOSE_OUT, ACCOUNT_BLOCKED, UNKNOWN_ORDER, OPEN_BREAK, INELIGIBLE_SYMBOL, STALE_DATA,
-        SUSPECT_DATA, SHORT_NOT_ALLOWED, PRICE_COLLAR, EXIT_REFUSABLE, WASH_TRADE, ORDERS_PER_DAY,
-        ORDERS_PER_MINUTE, ORDER_NOTIONAL, POSITION_SHARES, POSITION_NOTIONAL, POSITION_EQUITY_FRAC,
-        GROSS_EXPOSURE, NET_EXPOSURE, BUYING_POWER, PATTERN_DAY_TRADER or INTRADAY_MARGIN by date
+    entries: DUPLICATE, TRADING_STATE, LOSS_LATCH, DAILY_LOSS, PROTECTION, BAD_ORDER, FRACTIONAL,
+        OUTSIDE_SESSION, CLOSE_OUT, ACCOUNT_BLOCKED, UNKNOWN_ORDER, OPEN_BREAK, INELIGIBLE_SYMBOL,
+        HALTED_SYMBOL, CORPORATE_ACTION, STALE_DATA, SUSPECT_DATA, SHORT_NOT_ALLOWED, PRICE_COLLAR,
+        EXIT_REFUSABLE, WASH_TRADE, ORDERS_PER_DAY, ORDERS_PER_MINUTE, ORDER_NOTIONAL, POSITION_SHARES,
+        POSITION_NOTIONAL, POSITION_EQUITY_FRAC, GROSS_EXPOSURE, NET_EXPOSURE, BUYING_POWER,
+        PATTERN_DAY_TRADER or INTRADAY_MARGIN by date
     exits: DUPLICATE, TRADING_STATE, BAD_ORDER, FRACTIONAL, OUTSIDE_SESSION, OPEN_BREAK,
         EXIT_EXCEEDS_POSITION, WASH_TRADE (the latter against orders known to exist)
 
@@ -23,7 +24,7 @@ The intents of one minute are judged one after another, each against a view that
 approved (`review_all`): there is no race between signals (F3), and no limit is passed by many small
 orders (F7, I6).
 
-Left out: what needs a stream (spread, quote age), and protections (R4), which come before the gate.
+Left out: what needs quotes (spread, quote age).
 """
 
 from collections.abc import Iterator, Sequence
@@ -117,6 +118,7 @@ def _findings(
     if entry:
         yield may.loss_latch(view)
         yield may.daily_loss(view, limits)
+        yield may.unpaused(intent, view)
     yield may.order_form(intent, view, flatten=flatten)
     yield may.fractional(intent, view, limits)
     yield may.in_session(view, flatten=flatten)
@@ -135,6 +137,8 @@ def _entry_eligibility(intent: OrderIntent, view: GateView, limits: RiskLimits) 
     yield may.no_unknown_order(intent, view)
     yield may.no_open_break(intent, view)
     yield may.eligible_symbol(intent, view)
+    yield may.not_halted(intent, view)
+    yield may.no_split(intent, view)
     yield may.fresh_data(intent, view, limits)
     yield may.trusted_data(intent, view)
     yield may.short_allowed(intent, view, limits)

@@ -15,9 +15,12 @@ from schemas.events import (
     LatchSet,
     OrderOutcomeLost,
     PositionAdjusted,
+    ProtectionLifted,
+    ProtectionSet,
     TradingStateChanged,
 )
 from schemas.orders import Denial, Fill
+from schemas.risk import LatchName
 
 TEXT_MAX = 300  # characters of one notice; six fit one Discord message
 DENIALS_SHOWN = 3  # reasons named in a minute's notice; the report has them all
@@ -79,11 +82,21 @@ def alert_words(event: AnyEvent) -> tuple[str, str] | None:
             text = f"Trading state {state.value.upper()} by {event.by}: {event.cause}"
             return f"state/{state.value}/{stamp}", text
         case LatchSet(name=name):
-            numbers = f"{usd(event.number)} over {usd(event.limit)} USD"
+            share = f"{event.number:.4f} of equity over {event.limit:f}"
+            numbers = (
+                share if name is LatchName.DRAWDOWN else f"{usd(event.number)} over {usd(event.limit)} USD"
+            )
             return f"latch/{name.value}/{stamp}", f"LATCH {name.value}: {numbers}: {event.cause}"
         case LatchReleased(name=name):
             text = f"Latch {name.value} released by {event.by}: {event.cause}"
             return f"released/{name.value}/{stamp}", text
+        case ProtectionSet(protection=protection):
+            scope = "everything" if event.key == "" else f"{event.scope.value} {event.key}"
+            text = f"PAUSED until {event.until:%Y-%m-%d %H:%M} UTC: {scope}, by {protection}: {event.cause}"
+            return f"paused/{protection}/{event.key}/{stamp}", text
+        case ProtectionLifted(protection=protection):
+            text = f"Pause by {protection} {event.key} lifted by {event.by}: {event.cause}"
+            return f"lifted/{protection}/{event.key}/{stamp}", text
         case KillVerified():
             done = f"{event.orders_canceled} orders canceled, {event.positions_closed} positions closed"
             return f"kill/{stamp}", f"KILL verified at the broker: {done}"

@@ -19,9 +19,11 @@ from decimal import Decimal
 from typing import Any
 
 from desk.errors import IllegalTransition
+from desk.exits import is_protective
 from desk.lifecycle import OrderEvent, transition
 from desk.own_order import Order as Order
 from desk.positions import ZERO, Position
+from desk.risk_memory import RiskMemory
 from desk.state_hash import hash_of
 from schemas import events as ev
 from schemas.orders import Fill, OrderState
@@ -57,6 +59,7 @@ class Portfolio:
     minute: ev.MinuteClosed | None = None
     best_marks: dict[tuple[str, str], Decimal] = field(default_factory=dict)  # since the position was opened
     pending_notices: dict[str, ev.NoticeQueued] = field(default_factory=dict)
+    risk: RiskMemory = field(default_factory=RiskMemory)  # what loss limits and protections remember
 
     # ---- the fold -------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class Portfolio:
 
     def state_hash(self) -> str:
         """Give the SHA-256 of the canonical state (desk/state_hash.py)."""
-        return hash_of({name: getattr(self, name) for name in _HASHED})
+        return hash_of({name: getattr(self, name) for name in _HASHED} | self.risk.state())
 
 
 _HASHED = (
@@ -210,6 +213,13 @@ def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
     p.positions = {
         key: position.begin_session() for key, position in p.positions.items() if position.qty != 0
     }
+    p.risk.begin(e, unbooked=_unbooked_cash(p))
+
+
+def _unbooked_cash(p: Portfolio) -> Decimal:
+    """Give the cash the broker has and our books lack, signed."""
+    found = (item for item in p.breaks.values() if item.kind is BreakKind.CASH)
+    return sum((item.theirs - item.ours for item in found), ZERO)
 
 
 def _session_ended(p: Portfolio, _: ev.SessionEnded) -> None:
@@ -218,6 +228,8 @@ def _session_ended(p: Portfolio, _: ev.SessionEnded) -> None:
 
 def _day_closed(p: Portfolio, e: ev.DayClosed) -> None:
     p.closed_days.add(e.session_date)
+    if e.session_date == p.session_date:
+        p.risk.close_day(e)
 
 
 def _intent_denied(p: Portfolio, e: ev.IntentDenied) -> None:
@@ -299,6 +311,10 @@ def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
     p.positions[key] = before.after(signed_qty=signed, price=fill.price, fee=fill.fee)
     if p.positions[key].qty * before.qty <= 0:
         p.best_marks.pop(key, None)
+    if order is not None:
+        p.risk.fill(
+            fill, before=before, after=p.positions[key], protective=is_protective(order.intent, fill.side)
+        )
     p.cash -= signed * fill.price + fill.fee
     p.fills_today += 1
 
@@ -315,13 +331,16 @@ def _count_day_trade(p: Portfolio, fill: Fill) -> None:
 
 def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:
     key = (e.strategy, e.symbol)
-    p.positions[key] = p.positions.get(key, Position()).after(
-        signed_qty=e.qty_change, price=e.price, fee=ZERO
-    )
+    before = p.positions.get(key, Position())
+    p.positions[key] = before.after(signed_qty=e.qty_change, price=e.price, fee=ZERO)
+    if p.positions[key].qty * before.qty <= 0:
+        p.best_marks.pop(key, None)
+        p.risk.open_pnl.pop(key, None)
 
 
 def _cash_adjusted(p: Portfolio, e: ev.CashAdjusted) -> None:
     p.cash += e.amount
+    p.risk.adjust_cash(e.amount)
 
 
 def _break_found(p: Portfolio, e: ev.BreakFound) -> None:
@@ -346,10 +365,20 @@ def _latch_set(p: Portfolio, e: ev.LatchSet) -> None:
 
 def _latch_released(p: Portfolio, e: ev.LatchReleased) -> None:
     p.latches.pop(e.name, None)
+    p.risk.release(e.name)
+
+
+def _protection_set(p: Portfolio, e: ev.ProtectionSet) -> None:
+    p.risk.pause(e)
+
+
+def _protection_lifted(p: Portfolio, e: ev.ProtectionLifted) -> None:
+    p.risk.lift(e)
 
 
 def _minute_closed(p: Portfolio, e: ev.MinuteClosed) -> None:
     p.minute = e
+    p.risk.mark(e, unbooked=_unbooked_cash(p))
     marks = {mark.symbol: mark.price for mark in e.marks}
     for key, position in p.holdings().items():
         if key[1] in marks:
@@ -403,6 +432,8 @@ _HANDLERS: dict[type, Callable[[Portfolio, Any], None]] = {
     ev.TradingStateChanged: _trading_state_changed,
     ev.LatchSet: _latch_set,
     ev.LatchReleased: _latch_released,
+    ev.ProtectionSet: _protection_set,
+    ev.ProtectionLifted: _protection_lifted,
     ev.MinuteClosed: _minute_closed,
     ev.NoticeQueued: _notice_queued,
     ev.NoticeDelivered: _notice_delivered,

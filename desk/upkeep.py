@@ -15,6 +15,8 @@ from desk.dispatcher import cancel
 from desk.errors import BrokerUnavailable, KillIncomplete
 from desk.flattener import flatten
 from desk.kill import is_flat, kill
+from desk.losses import loss_cause
+from desk.protections import protect_entries
 from desk.protector import protect
 from desk.settler import settle
 from schemas.account import SessionHours
@@ -33,7 +35,7 @@ class Upkeep:
     def __init__(self, desk: Desk) -> None:
         """Remember nothing; `begin` comes after recovery."""
         self.desk = desk
-        self.flattening: str | None = None  # the reason, once positions must go
+        self.flattening: str | None = None  # the reason, once positions must go for the rest of the day
         self._killed_at: datetime | None = None  # of the latch that was executed
         self._books_at: datetime | None = None  # of the last comparison; None: due at once
         self._accepted: frozenset[str] = frozenset()  # breaks that comparison knew to be accepted
@@ -42,8 +44,6 @@ class Upkeep:
         """Take over from recovery, which has just compared the books."""
         desk = self.desk
         self._books_at, self._accepted = desk.now(), frozenset(desk.portfolio.accepted_breaks)
-        loss = desk.portfolio.latches.get(LatchName.DAILY_LOSS)
-        self.flattening = None if loss is None else loss.cause
 
     def tend(self, hours: SessionHours) -> None:
         """Learn what happened, then do what cannot wait for the minute."""
@@ -53,6 +53,7 @@ class Upkeep:
         if LatchName.KILL in desk.portfolio.latches:
             self._kill()  # which levels the books itself
             return
+        protect_entries(desk)
         self._check_books()
         now = desk.now()
         if now < hours.closes_at:
@@ -60,10 +61,10 @@ class Upkeep:
             out_at = hours.closes_at - timedelta(minutes=desk.settings.session.close_out_minutes)
             if desk.settings.session.close_out and now >= out_at:
                 self.flattening = self.flattening or "close-out before the bell"
-            if self.flattening is not None:
-                flatten(
-                    desk, reason=self.flattening, emergency=LatchName.DAILY_LOSS in desk.portfolio.latches
-                )
+            loss = loss_cause(desk.portfolio.latches)
+            reason = self.flattening or loss  # a loss that a person released closes nothing any more
+            if reason is not None:
+                flatten(desk, reason=reason, emergency=loss is not None)
             else:
                 protect(desk)
 

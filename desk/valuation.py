@@ -1,7 +1,8 @@
 """What the account is worth each minute, and whether that has become too little (R3).
 
-The books are valued at the newest accepted prices and the minute is recorded; the day's loss is then
-the worse of our books and the broker's equity (desk/losses.py).
+The books are valued at the newest accepted prices and the minute is recorded together with the broker's
+own number, so that the ledger alone says what every loss is (desk/losses.py). A loss is looked at after
+each minute, and when a session starts: what was lost overnight is known before the first entry.
 """
 
 import logging
@@ -10,8 +11,8 @@ from decimal import Decimal
 
 from desk.cycle import Cycle
 from desk.desk import Desk
-from desk.losses import DayResult, daily_loss
-from schemas.events import Mark, MinuteClosed, TradingStateChanged
+from desk.losses import DayResult, daily_loss, drawdown, weekly_loss
+from schemas.events import LatchSet, Mark, MinuteClosed, TradingStateChanged
 from schemas.risk import TradingState
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ class Valuation:
         net = sum(exposures, Decimal(0))
         equity = portfolio.cash + net
         realized, fees = portfolio.realized_pnl(), portfolio.fees()
+        start = portfolio.risk.start
+        assert start is not None, "a session has started"
+        broker_equity = self.cycle.broker_equity()
         desk.journal.record(
             MinuteClosed(
                 at=desk.now(),
@@ -46,34 +50,51 @@ class Valuation:
                 equity=equity,
                 cash=portfolio.cash,
                 realized_pnl=realized,
-                unrealized_pnl=equity - portfolio.equity_start - realized + fees,
+                unrealized_pnl=equity - start.own - realized + fees,
                 fees=fees,
                 gross=sum((abs(value) for value in exposures), Decimal(0)),
                 net=net,
                 marks=tuple(Mark(symbol=symbol, price=price) for symbol, price in sorted(marks.items())),
+                broker_equity=broker_equity,
             )
         )
 
-    def hold_loss(self) -> str | None:
-        """Hold the day's loss against its limit; give the cause when it latched now."""
+    def hold_loss(self) -> None:
+        """Hold the losses of day and week and the drawdown against their limits; latch what reached one."""
         desk, portfolio = self.desk, self.desk.portfolio
-        minute = portfolio.minute
-        if minute is None:
-            return None
-        day = DayResult(
-            realized_pnl=minute.realized_pnl,
-            unrealized_pnl=minute.unrealized_pnl,
-            fees=minute.fees,
-            start_equity=portfolio.equity_start,
-            equity=self.cycle.broker_equity(),
+        memory = portfolio.risk
+        equity, week, peak = memory.newest, memory.week, memory.peak
+        if equity is None or week is None or peak is None:
+            return
+        limits, now = desk.settings.risk, desk.now()
+        found = (
+            self._daily_loss(now),
+            weekly_loss(equity, week, limits, latches=portfolio.latches, now=now),
+            drawdown(equity, peak, limits, latches=portfolio.latches, now=now),
         )
-        latch = daily_loss(day, desk.settings.risk, latches=portfolio.latches, now=desk.now())
-        if latch is None:
-            return None
-        log.error("daily loss latched", extra={"loss": str(latch.number), "limit": str(latch.limit)})
-        desk.journal.record(latch)
-        if portfolio.trading_state is TradingState.ACTIVE:  # HALTED is not loosened
-            desk.journal.record(
-                TradingStateChanged(at=desk.now(), state=TradingState.REDUCING, cause=latch.cause, by="desk")
+        for latch in found:
+            if latch is None:
+                continue
+            log.error(
+                "loss latched",
+                extra={"latch": latch.name.value, "number": str(latch.number), "limit": str(latch.limit)},
             )
-        return latch.cause
+            desk.journal.record(latch)
+            if portfolio.trading_state is TradingState.ACTIVE:  # HALTED is not loosened
+                desk.journal.record(
+                    TradingStateChanged(at=now, state=TradingState.REDUCING, cause=latch.cause, by="desk")
+                )
+
+    def _daily_loss(self, now: datetime) -> LatchSet | None:
+        portfolio = self.desk.portfolio
+        minute, start, day = portfolio.minute, portfolio.risk.start, portfolio.risk.day
+        if minute is None or start is None or day is None:
+            return None
+        result = DayResult(
+            realized_pnl=minute.realized_pnl,
+            unrealized_pnl=minute.unrealized_pnl + start.own - day.own,
+            fees=minute.fees,
+            start_equity=day.broker,
+            equity=minute.broker_equity,
+        )
+        return daily_loss(result, self.desk.settings.risk, latches=portfolio.latches, now=now)

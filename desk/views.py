@@ -12,6 +12,7 @@ from desk.hours import previous_session, session_date_at, session_hours
 from desk.losses import DayResult
 from desk.portfolio import Order, Portfolio
 from desk.positions import ZERO
+from desk.risk_memory import Base
 from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
 from schemas.orders import Purpose
@@ -28,6 +29,8 @@ class MarketView:
     suspects: frozenset[str] = frozenset()
     assets: Mapping[str, Asset] = field(default_factory=dict)
     account: BrokerAccount | None = None
+    halted: frozenset[str] = frozenset()  # symbols whose trading is known to be halted
+    splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
 
 
 def working(portfolio: Portfolio) -> tuple[WorkingOrder, ...]:
@@ -88,7 +91,9 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
     portfolio, now = desk.portfolio, desk.now()
     day = session_date_at(now)
     session = session_hours(day) if day is not None else None
-    before_close = timedelta(minutes=desk.settings.session.no_entry_minutes)
+    rhythm = desk.settings.session  # an entry after the close-out began could not be left in time
+    no_entry = max(rhythm.no_entry_minutes, rhythm.close_out_minutes if rhythm.close_out else 0)
+    before_close = timedelta(minutes=no_entry)
     orders = working(portfolio)
     positions: dict[str, Decimal] = {}
     for (_, symbol), position in portfolio.holdings().items():
@@ -114,6 +119,9 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         known_ids=frozenset(portfolio.orders),
         broken=portfolio.broken_symbols(),
         day_trades=None if session is None else _day_trades(portfolio, session),
+        pauses=tuple(portfolio.risk.pauses.values()),
+        halted=market.halted,
+        splitting=market.splitting,
     )
 
 
@@ -131,12 +139,15 @@ def day_result(desk: Desk, market: MarketView) -> DayResult:
         ),
         ZERO,
     )
+    base = portfolio.risk.day
+    if base is None:  # no session has started yet: nothing was won or lost
+        base = Base(own=portfolio.cash + value, broker=portfolio.equity_start)
     realized, fees = portfolio.realized_pnl(), portfolio.fees()
     return DayResult(
         realized_pnl=realized,
-        unrealized_pnl=portfolio.cash + value - portfolio.equity_start - realized + fees,
+        unrealized_pnl=portfolio.cash + value - base.own - realized + fees,
         fees=fees,
-        start_equity=portfolio.equity_start,
+        start_equity=base.broker,
         equity=None if market.account is None else market.account.equity,
     )
 

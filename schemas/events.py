@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from schemas.orders import Approval, Denial, Fill, OrderIntent
 from schemas.record import Record
-from schemas.risk import Break, LatchName, TradingState
+from schemas.risk import Break, LatchName, ProtectionScope, TradingState
 
 
 class Event(Record):
@@ -241,6 +241,29 @@ class LatchReleased(Event):
     cause: str
 
 
+class ProtectionSet(Event):
+    """A protection paused entries in its scope (R4)."""
+
+    kind: Literal["protection_set"] = "protection_set"
+    protection: str  # its name in the settings
+    scope: ProtectionScope
+    key: str  # the strategy or symbol; empty for global
+    until: datetime
+    number: Decimal
+    limit: Decimal
+    cause: str
+
+
+class ProtectionLifted(Event):
+    """A person ended a pause before its time."""
+
+    kind: Literal["protection_lifted"] = "protection_lifted"
+    protection: str
+    key: str
+    by: str
+    cause: str
+
+
 class KillVerified(Event):
     """The broker itself says: no open orders and no positions (I14)."""
 
@@ -286,6 +309,7 @@ class Channel(StrEnum):
     PAPER_TRADES = "paper_trades"
     LIVE_TRADES = "live_trades"
     ECONOMIC_CALENDAR = "economic_calendar"
+    broker_equity: Decimal | None = None  # the broker's own number; None when it could not be read
     SCANNER = "scanner"
     HEARTBEAT = "heartbeat"
     BACKTESTS = "backtests"
@@ -342,4 +366,6 @@ AnyEvent = Annotated[
     Field(discriminator="kind"),
 ]
 
+    | ProtectionSet
+    | ProtectionLifted
 EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -149,6 +149,9 @@ class Reason(StrEnum):
     EXIT_EXCEEDS_POSITION = "exit_exceeds_position"
     WASH_TRADE = "wash_trade"
     EXIT_REFUSABLE = "exit_refusable"
+    PROTECTION = "protection"
+    HALTED_SYMBOL = "halted_symbol"
+    CORPORATE_ACTION = "corporate_action"
 
 
 class Check(Record):

@@ -36,6 +36,36 @@ class Latch(Record):
     set_at: datetime
 
 
+class ProtectionScope(StrEnum):
+    """What a protection counts over and pauses (R4)."""
+
+    GLOBAL = "global"
+    STRATEGY = "strategy"
+    SYMBOL = "symbol"
+
+
+class Pause(Record):
+    """No entries in a scope until an instant, or until a person lifts it."""
+
+    protection: str  # its name in the settings
+    scope: ProtectionScope
+    key: str  # the strategy or symbol; empty for global
+    until: datetime
+    number: Decimal
+    limit: Decimal
+    cause: str
+    set_at: datetime
+
+    def covers(self, *, strategy: str, symbol: str, now: datetime) -> bool:
+        """Tell whether an entry of a strategy in a symbol is paused at an instant."""
+        key = {
+            ProtectionScope.GLOBAL: "",
+            ProtectionScope.STRATEGY: strategy,
+            ProtectionScope.SYMBOL: symbol,
+        }[self.scope]
+        return now < self.until and self.key == key
+
+
 class BreakKind(StrEnum):
     """How our books and the broker's may differ after every explainable difference was repaired."""
 
@@ -67,6 +97,12 @@ class RiskLimits(Record):
 
     daily_loss_usd: Decimal = Field(
         Decimal("1000"), gt=0, description="Open and realized loss with fees that latches the day."
+    )
+    weekly_loss_usd: Decimal = Field(
+        Decimal("2500"), gt=0, description="The same since the New York week's first session started."
+    )
+    drawdown_max_frac: Decimal = Field(
+        Decimal("0.20"), gt=0, le=1, description="Equity this share under its peak latches."
     )
     position_shares_max: Decimal = Field(
         Decimal("1000"), gt=0, description="Shares of one symbol, long or short."

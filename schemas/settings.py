@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from schemas.events import Channel
+from schemas.protections import CoolDown, MaxDrawdown, Protection, StopGuard
 from schemas.risk import RiskLimits
 
 SYMBOL = r"^[A-Z]{1,5}(\.[A-Z]{1,2})?$"
@@ -54,6 +55,7 @@ class BrokerSettings(Section):
     trading_url: str | None = Field(None, description="Base URL without /v2, no trailing slash.")
     data_url: str | None = Field(None, description="Base URL of market data without /v2.")
     stream_url: str | None = Field(None, description="Full ws URL of the user stream.")
+    data_stream_url: str | None = Field(None, description="Full ws URL of the stock data stream.")
     feed: str = Field(
         "iex", pattern="^(iex|sip)$", description="Market data feed; never mixed in one series."
     )
@@ -113,7 +115,10 @@ class SessionSettings(Section):
     """The day's rhythm."""
 
     bar_delay_s: float = Field(
-        2.0, ge=0, le=50, description="Wait after a minute ends; bars are final about 1 s after."
+        2.0,
+        ge=0,
+        le=50,
+        description="Longest wait for a minute's bars after it ends; without the data stream, the wait.",
     )
     settle_every_s: float = Field(
         10.0, ge=1, le=60, description="How often fills are settled between minutes."
@@ -142,6 +147,17 @@ class DataSettings(Section):
     final_after_s: float = Field(
         1.0, ge=0, le=30, description="A bar may still change this long after its minute ended."
     )
+    stream: bool = Field(True, description="Hear bars over the stock data stream; false polls them alone.")
+    stream_silence_s: float = Field(
+        5.0, ge=0.1, le=60, description="A silent data stream is asked for a sign of life after this long."
+    )
+    quotes: bool = Field(
+        False, description="Hear quotes too: entries are priced off bid and ask, not closes."
+    )
+    quote_max_age_s: float = Field(
+        10.0, gt=0, le=600, description="An older quote prices nothing: the last close does."
+    )
+    trades: bool = Field(False, description="Hear trades too: bars are built of them while bars stay away.")
 
 
 class Secrets(Section):
@@ -164,6 +180,11 @@ class Settings(Section):
         (StrategySettings(name="vwap_mean_reversion"),), min_length=1
     )
     risk: RiskLimits = RiskLimits()
+    protections: tuple[Protection, ...] = Field(
+        (StopGuard(), MaxDrawdown(), CoolDown()),
+        max_length=32,  # each is looked at between the minutes
+        description="When entries pause by themselves; [] switches all off.",
+    )
     session: SessionSettings = SessionSettings()
     data: DataSettings = DataSettings()
     store: Path = Field(
@@ -171,3 +192,11 @@ class Settings(Section):
     )
     ledger_url: str | None = Field(None, description="SQLAlchemy URL; default a SQLite file in the store.")
     secrets: Secrets = Secrets()
+
+    @model_validator(mode="after")
+    def _names_protections_apart(self) -> "Settings":
+        names = [each.called for each in self.protections]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"protections: {', '.join(twice)} is there twice; give each a name of its own")
+        return self

@@ -96,22 +96,27 @@ def _ancestors(loc: tuple[str, ...]) -> Iterable[str]:
 def _section_at(loc: tuple[str, ...]) -> type[BaseModel] | None:
     """Find the settings section that holds the last word of `loc`."""
     model: type[BaseModel] = Settings
+    choices: list[type[BaseModel]] = []  # where a list holds several kinds, the next word names one
     for part in loc[:-1]:
         if part.isdigit():
             continue
+        named = [each for each in choices if each.model_fields["kind"].default == part]
+        if named:
+            model, choices = named[0], []
+            continue
         field = model.model_fields.get(part)
-        inner = model_in(field.annotation) if field is not None else None
-        if inner is None:
+        inner = models_in(field.annotation) if field is not None else []
+        if not inner:
             return None
-        model = inner
-    return model
+        model, choices = inner[0], inner if len(inner) > 1 else []
+    return None if choices else model
 
 
-def model_in(annotation: Any) -> type[BaseModel] | None:
-    """Give the settings section an annotation holds, through lists and unions."""
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Give the settings sections an annotation holds, through lists and unions, in order."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for arg in get_args(annotation) if (found := model_in(arg)) is not None), None)
+        return [annotation]
+    return [found for arg in get_args(annotation) for found in models_in(arg)]
 
 
 def _keys_beside(loc: tuple[str, ...]) -> list[str]:

@@ -14,7 +14,7 @@ from desk.notice_words import alert_words
 from desk.portfolio import Order, Portfolio
 from schemas.events import EVENTS, AnyEvent, MinuteClosed, SessionEnded, SessionStarted
 from schemas.orders import OrderState
-from schemas.risk import Break, Latch, TradingState
+from schemas.risk import Break, Latch, Pause, TradingState
 
 ZERO = Decimal(0)
 FACTS_SHOWN = 6  # of an event without words of its own: what fits a line
@@ -71,6 +71,7 @@ class Standing:
     last_at: datetime | None  # None: an empty ledger
     trading_state: TradingState
     latches: tuple[Latch, ...]
+    pauses: tuple[Pause, ...]  # not over at the newest event
     breaks: tuple[Break, ...]
     session_date: date | None
     session_open: bool
@@ -105,6 +106,7 @@ def standing(events: Iterable[tuple[int, AnyEvent]]) -> Standing:
         last_at=last_at,
         trading_state=portfolio.trading_state,
         latches=tuple(portfolio.latches.values()),
+        pauses=tuple(p for p in portfolio.risk.pauses.values() if last_at is None or p.until > last_at),
         breaks=tuple(portfolio.breaks.values()),
         session_date=portfolio.session_date,
         session_open=portfolio.session_open,

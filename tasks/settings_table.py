@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from types import NoneType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from schemas.settings import Secrets, Settings
-from tasks.config_errors import model_in
+from tasks.config_errors import models_in
 from tasks.configuration import API_KEY, SECRET_KEY, WEBHOOK_PREFIX
 
 _HEAD = f"""# Settings
@@ -45,14 +45,21 @@ def settings_table() -> str:
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
-        inner = model_in(field.annotation)
-        if inner is Secrets:
+        inner = models_in(field.annotation)
+        if inner == [Secrets]:
             continue
-        if inner is None:
+        many = "[]" if get_origin(field.annotation) is tuple else ""
+        if not inner:
             yield f"{prefix}{name}", field
-        else:
-            many = "[]" if get_origin(field.annotation) is tuple else ""
-            yield from _fields(inner, f"{prefix}{name}{many}.")
+        elif len(inner) == 1:
+            yield from _fields(inner[0], f"{prefix}{name}{many}.")
+        else:  # of several kinds, each with keys of its own
+            yield f"{prefix}{name}", field
+            for model in inner:
+                kind = model.model_fields["kind"].default
+                for key, option in _fields(model, f"{prefix}{name}[{kind}]."):
+                    if not key.endswith(".kind"):
+                        yield key, option
 
 
 def _default(field: FieldInfo) -> str:
@@ -70,6 +77,8 @@ def _default(field: FieldInfo) -> str:
             return f"`{value.value}`"
         case bool():
             return f"`{str(value).lower()}`"
+        case tuple() if value and isinstance(value[0], BaseModel):
+            return f"`[{', '.join(each.kind for each in value)}]`"
         case tuple():
             return f"`[{', '.join(map(str, value))}]`"
         case dict():
@@ -90,6 +99,10 @@ def _allowed(field: FieldInfo) -> str:
 
 def _type_words(annotation: Any) -> str:
     origin = get_origin(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if len(models_in(annotation)) > 1:
+        return "list of " + ", ".join(f"`{m.model_fields['kind'].default}`" for m in models_in(annotation))
     if origin is Union or type(annotation).__name__ == "UnionType":
         return " or ".join(_type_words(arg) for arg in get_args(annotation) if arg is not NoneType)
     if origin is tuple:

@@ -24,7 +24,7 @@ from schemas.orders import (
     Side,
     TimeInForce,
 )
-from schemas.risk import LatchName, RiskLimits, TradingState
+from schemas.risk import LatchName, Pause, ProtectionScope, RiskLimits, TradingState
 from tests.desk.risk_book import (
     BAR_TS,
     DAY,
@@ -45,6 +45,23 @@ from tests.desk.risk_book import (
 FRESH = entry()
 SHORT = entry(side=Side.SELL)
 HELD = {"AAPL": D(10)}
+
+
+PAUSED = Pause(
+    protection="stop_guard",
+    scope=ProtectionScope.GLOBAL,
+    key="",
+    until=NOW + timedelta(microseconds=1),
+    number=D(3),
+    limit=D(3),
+    cause="3 losing stop exits",
+    set_at=NOW,
+)
+
+
+def over(scope: str, key: str) -> Pause:
+    """Give a pause of one strategy or symbol."""
+    return PAUSED.model_copy(update={"scope": ProtectionScope(scope), "key": key})
 
 
 def limits(**changes: Any) -> RiskLimits:
@@ -148,6 +165,13 @@ REFUSED: list[tuple[Reason, OrderIntent, GateView, RiskLimits]] = [
         LIMITS,
     ),
 ]
+REFUSED += [
+    (Reason.PROTECTION, FRESH, gate_view(pauses=(PAUSED,)), LIMITS),
+    (Reason.PROTECTION, FRESH, gate_view(pauses=(over("strategy", "demo"),)), LIMITS),
+    (Reason.PROTECTION, FRESH, gate_view(pauses=(over("symbol", "AAPL"),)), LIMITS),
+    (Reason.HALTED_SYMBOL, FRESH, gate_view(halted={"AAPL"}), LIMITS),
+    (Reason.CORPORATE_ACTION, FRESH, gate_view(splitting={"AAPL": "split 4 for 1 today"}), LIMITS),
+]
 OLD_DAY = DAY.replace(year=2025)
 OLD_SESSION = SESSION.model_copy(update={"session_date": OLD_DAY})
 SMALL = account(equity=D(24_999), buying_power=D(99_996))
@@ -174,7 +198,8 @@ def test_refused(reason: Reason, intent: OrderIntent, view: GateView, held_again
     assert isinstance(answer, Denial)
     assert answer.reason is reason
     assert answer.message.startswith(f"{intent.symbol} {intent.side.value} ")
-    assert answer.number > answer.limit or answer.number == MISSING or reason is Reason.DAILY_LOSS
+    at_limit = reason in (Reason.DAILY_LOSS, Reason.PROTECTION)
+    assert answer.number > answer.limit or answer.number == MISSING or at_limit
 
 
 def test_every_reason_has_a_case() -> None:
@@ -187,6 +212,7 @@ ENTRY_RULES = [
     Reason.TRADING_STATE,
     Reason.LOSS_LATCH,
     Reason.DAILY_LOSS,
+    Reason.PROTECTION,
     Reason.BAD_ORDER,
     Reason.FRACTIONAL,
     Reason.OUTSIDE_SESSION,
@@ -195,6 +221,8 @@ ENTRY_RULES = [
     Reason.UNKNOWN_ORDER,
     Reason.OPEN_BREAK,
     Reason.INELIGIBLE_SYMBOL,
+    Reason.HALTED_SYMBOL,
+    Reason.CORPORATE_ACTION,
     Reason.STALE_DATA,
     Reason.SUSPECT_DATA,
     Reason.SHORT_NOT_ALLOWED,
@@ -259,12 +287,25 @@ WORST_BOOK = gate_view(
     entries_this_minute=10_000,
     day_trades=None,
     working=(works(FRESH, state=OrderState.UNKNOWN),),
+    pauses=(PAUSED,),
+    halted={"AAPL"},
+    splitting={"AAPL": "split 4 for 1 today"},
 )
 
 
 def test_an_exit_passes_where_nothing_else_does() -> None:
-    """REDUCING, latched, stale, blind, over every count and without an account: the exit still goes."""
+    """REDUCING, latched, paused, halted, blind, over every count and without an account: the exit goes."""
     assert isinstance(review(leave(), WORST_BOOK, LIMITS), Approval)
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [over("strategy", "other"), over("symbol", "MSFT"), PAUSED.model_copy(update={"until": NOW})],
+    ids=["another strategy", "another symbol", "over"],
+)
+def test_a_pause_ends_at_its_instant_and_its_scope(pause: Pause) -> None:
+    """R4: an entry elsewhere, or from `until` on, passes."""
+    assert isinstance(review(FRESH, gate_view(pauses=(pause,)), LIMITS), Approval)
 
 
 def test_halted_lets_only_a_flatten_through() -> None:
