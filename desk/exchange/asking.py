@@ -12,7 +12,7 @@ holds the larger of both orders' buying power.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from desk.exchange.admission import Admission, check_window
@@ -88,7 +88,8 @@ class Asking:
             resumes=order.status,
             cancel_requested_at=timeline.now,
         )
-        timeline.at(timeline.now + self.cancel_takes, lambda: self._cancel_due(order_id))
+        asked_at = timeline.now
+        timeline.at(asked_at + self.cancel_takes, lambda: self._cancel_due(order_id, asked_at))
 
     def cancel_all(self) -> tuple[CancelAnswer, ...]:
         """Ask for a cancel of every open order and give each as it is then."""
@@ -123,10 +124,10 @@ class Asking:
             warned(asked, self._blotter.order(order_id))
         return self._blotter.order(order_id)
 
-    def _cancel_due(self, order_id: str) -> None:
-        """End an order whose cancel has arrived; a fill may have won."""
+    def _cancel_due(self, order_id: str, asked_at: datetime) -> None:
+        """End an order whose cancel has arrived; a fill may have won, or the cancel failed before."""
         order = self._blotter.orders[order_id]
-        if order.is_open and order.cancel_requested_at is not None:
+        if order.is_open and order.cancel_requested_at == asked_at:
             self._lives.end(order, Status.CANCELED)
         elif order.status is Status.FILLED:
             self._lives.emit("order_cancel_rejected", order, execution_id=self._lives.ids.next("execution"))
