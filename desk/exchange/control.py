@@ -1,8 +1,9 @@
 """What only a simulated venue has: its clock's handle, a person's hand at the broker, and its books for
 the auditor.
 
-`POST /sim/advance {"to": "<instant>"}` plays the market up to then and answers `{"now": "<instant>"}`, when
-all market data due until then has gone out to those who listen.
+`POST /sim/advance {"to": "<instant>"}` plays the market up to then and answers `{"now": "<instant>",
+"published": <whether bars or a status were told to somebody>}`, when all market data due until then has gone
+out to those who listen. With `"until": "published"` it stops at the first instant at which they were.
 `POST /sim/trade {"symbol", "side", "qty"[, "price"]}` trades at once on the account, past every rule.
 `GET /sim/state`, `/sim/orders`, `/sim/fills` and `/sim/books` tell what is. Nothing here asks for keys: it is
 for loopback.
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from desk.exchange import intake, query, wire
+from desk.exchange.broadcast import next_publication
 from desk.exchange.door import Handler, reply
 from desk.exchange.floor import Floor
 from desk.exchange.refusals import BAD_REQUEST, Refusal
@@ -25,16 +27,32 @@ from schemas.orders import Side
 ADVANCE_MAX = timedelta(days=31)  # one call plays a month at most, so a mistyped year cannot hang the venue
 ADVANCE_STEP = timedelta(minutes=5)  # what is published in one go: bounds what waits for a listener
 PACED = 40910000
+PUBLISHED = "published"
 
 
 class ControlApi:
     """Handlers over one floor."""
 
-    def __init__(self, floor: Floor, *, pace: float | None, published: Callable[[], Awaitable[None]]) -> None:
-        """Keep the floor; `pace` is None in lock step, `published` waits until what is heard has gone out."""
+    def __init__(
+        self,
+        floor: Floor,
+        *,
+        pace: float | None,
+        published: Callable[[], Awaitable[None]],
+        told: Callable[[], int],
+    ) -> None:
+        """Keep the floor and how it is driven.
+
+        Args:
+            floor: the venue.
+            pace: None in lock step.
+            published: waits until what is heard has gone out.
+            told: counts how often bars or a status were told to somebody.
+        """
         self._floor = floor
         self._pace = pace
         self._published = published
+        self._told = told
 
     def routes(self) -> list[Route]:
         """Give the routes under /sim."""
@@ -60,12 +78,15 @@ class ControlApi:
             now = wire.instant(self._floor.now)
             message = f"to {wire.instant(to)} is more than {ADVANCE_MAX.days} days after {now}"
             raise Refusal(422, BAD_REQUEST, message)
-        while to > self._floor.now + ADVANCE_STEP:
-            self._floor.advance(self._floor.now + ADVANCE_STEP)
+        stops = intake.text(body, "until") == PUBLISHED
+        before = self._told()
+        while True:
+            step = next_publication(self._floor.now) if stops else self._floor.now + ADVANCE_STEP
+            self._floor.advance(min(to, step))
             await self._published()
-        self._floor.advance(to)
-        await self._published()
-        return reply({"now": wire.instant(self._floor.now)})
+            if self._floor.now >= to or (stops and self._told() > before):
+                break
+        return reply({"now": wire.instant(self._floor.now), "published": self._told() > before})
 
     async def trade(self, request: Request) -> Response:
         """Trade by hand."""

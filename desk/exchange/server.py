@@ -79,7 +79,8 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         seconds=time.monotonic,
     )
     stream = UserStream(floor, door)
-    data_stream = DataStream(Broadcast(floor), FakepacaFeed(floor), door, options.data)
+    broadcast = Broadcast(floor)
+    data_stream = DataStream(broadcast, FakepacaFeed(floor), door, options.data)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -99,7 +100,9 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
             *WatchlistsApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
             *market_data_routes(floor, door, options.data),
-            *ControlApi(floor, pace=options.pace, published=data_stream.published).routes(),
+            *ControlApi(
+                floor, pace=options.pace, published=data_stream.published, told=lambda: broadcast.decisive
+            ).routes(),
             *stream.routes(),
             *data_stream.routes(),
         ],
