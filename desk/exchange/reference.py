@@ -1,4 +1,4 @@
-"""What is the same for everybody: clock, calendar, assets, announcements (ALPACA.md section 2.1)."""
+"""What is the same for everybody: clock, calendar, assets, options, announcements (ALPACA.md section 2.1)."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -40,6 +40,8 @@ class ReferenceApi:
             ("GET", "/v2/calendar", self.calendar),
             ("GET", "/v2/assets", self.assets),
             ("GET", "/v2/assets/{name:path}", self.asset),
+            ("GET", "/v2/options/contracts", self.contracts),
+            ("GET", "/v2/options/contracts/{name}", self.contract),
             ("GET", "/v2/corporate_actions/announcements", self.announcements),
             ("GET", "/v2/corporate_actions/announcements/{announcement_id}", self.announcement),
         )
@@ -79,6 +81,14 @@ class ReferenceApi:
             if name in (share.symbol, asset_id(share.symbol)):
                 return reply(asset(share))
         raise Refusal(404, NOT_FOUND, f"asset not found for {name}")
+
+    async def contracts(self, request: Request) -> Response:
+        """Answer the option contracts: this venue trades shares only."""
+        return reply({"option_contracts": [], "next_page_token": None})
+
+    async def contract(self, request: Request) -> Response:
+        """Answer one option contract: there is none."""
+        raise Refusal(404, NOT_FOUND, f"option contract not found for {request.path_params['name']}")
 
     async def announcements(self, request: Request) -> Response:
         """Answer corporate actions announced: this venue's market has none; the request is checked."""

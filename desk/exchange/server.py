@@ -36,6 +36,7 @@ from desk.exchange.floor import Floor
 from desk.exchange.market_data import market_data_routes
 from desk.exchange.reference import ReferenceApi
 from desk.exchange.rest import TradingApi
+from desk.exchange.sessions import SessionsApi
 from desk.exchange.stream import UserStream
 from desk.exchange.watchlists import WatchlistsApi
 
@@ -97,6 +98,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
             *AccountApi(floor, door).routes(),
             *ActivitiesApi(floor, door).routes(),
             *ReferenceApi(floor, door).routes(),
+            *SessionsApi(floor, door).routes(),
             *WatchlistsApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
             *market_data_routes(floor, door, options.data),
