@@ -30,6 +30,7 @@ from desk.money import nearest_tick
 from desk.ports import StrategyRunner
 from desk.protections import protect_entries
 from desk.protector import release
+from desk.reentry import Reentry
 from desk.sizer import leaving_protected, sizing, unwanted_entries
 from desk.tape import Tape
 from desk.views import MarketView, gate_view, sizing_view
@@ -69,6 +70,7 @@ class Cycle:
         self._stopped: set[str] = set()
         self._seen_to: datetime | None = None
         self._hours: SessionHours | None = None
+        self._reentry = Reentry(session_date)
 
     def prepare(self, hours: SessionHours) -> None:
         """Check every symbol at the broker and load the warm-up.
@@ -126,6 +128,7 @@ class Cycle:
         assert self._hours is not None, "prepare comes first"
         if signals.is_empty():
             return TradeOutcome()
+        signals = self._reentry.admitted(signals, self.desk.portfolio)
         market = self.market(account=self._account())
         view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
         if leaving := leaving_protected(signals, view):
