@@ -57,9 +57,23 @@ def resume(
         list[LatchName] | None, typer.Option(help="Release this one; may be repeated. Default: asks.")
     ] = None,
     all_latches: Annotated[bool, typer.Option("--all", help="Release every latch.")] = False,
+    pause: Annotated[
+        list[str] | None,
+        typer.Option(help="Lift the pause of this protection, and touch no latch; may be repeated."),
+    ] = None,
 ) -> None:
-    """Release latches; with none left, trade again."""
-    from tasks.operate import resume
+    """Release latches; with none left, trade again. Or lift the pause of a protection."""
+    from tasks.operate import lift, resume
+
+    if pause:
+        if latch or all_latches:
+            raise ConfigError(
+                "--pause lifts a protection's pause; give --latch or --all in a call of its own"
+            )
+        for item in lift(load_settings(), by=by, cause=reason, names=pause):
+            over = "everything" if item.key == "" else f"{item.scope.value} {item.key}"
+            typer.echo(f"lifted: {item.protection} over {over}, which was until {moment(item.until)}")
+        return
 
     def choose(found: Sequence[LatchName]) -> Sequence[LatchName]:
         if latch:

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from desk.exposure import WorkingOrder, order_price
+from desk.exposure import WorkingOrder, order_price, worst_price
 from desk.finding import Finding, at_most, kept, missing
 from desk.losses import allowed
-from desk.money import ZERO, is_legal_price, is_legal_qty, is_whole, plain
+from desk.money import ZERO, is_whole, plain
+from desk.order_form import form_fault
 from schemas.account import Asset, BrokerAccount, SessionHours
-from schemas.orders import OrderIntent, OrderState, OrderType, Purpose, Reason, Side, TimeInForce
+from schemas.orders import OrderClass, OrderIntent, OrderState, OrderType, Purpose, Reason, Side, TimeInForce
 from schemas.risk import LatchName, Pause, RiskLimits, TradingState
 
-# Alpaca's own limit (ALPACA.md §2.3).
-CLIENT_ORDER_ID_MAX = 128
+NOTIONAL_MIN_USD = Decimal("1.00")  # of fractions (ALPACA.md §2.4)
 BAR = timedelta(minutes=1)
 ACTIVE = "ACTIVE"
 ASSET_ACTIVE = "active"
@@ -106,7 +106,7 @@ def unpaused(intent: OrderIntent, view: GateView) -> Finding:
 
 def order_form(intent: OrderIntent, view: GateView, *, flatten: bool) -> Finding:
     """Judge whether the order is well formed and of this session."""
-    fault = _fault(intent, view, flatten=flatten)
+    fault = form_fault(intent, session=view.session, flatten=flatten)
     return kept(Reason.BAD_ORDER, fault is None, fault or "well formed")
 
 
@@ -119,6 +119,8 @@ def fractional(intent: OrderIntent, view: GateView, limits: RiskLimits) -> Findi
         return kept(Reason.FRACTIONAL, True, "whole shares")
     if intent.time_in_force is not TimeInForce.DAY:
         return kept(Reason.FRACTIONAL, False, "a fractional order must be a DAY order")
+    if intent.order_class is not OrderClass.SIMPLE or intent.order_type is OrderType.TRAILING_STOP:
+        return kept(Reason.FRACTIONAL, False, "a fractional order has no legs and does not trail")
     if intent.purpose is Purpose.EXIT:
         return kept(Reason.FRACTIONAL, True, "leaves a fraction")
     if intent.side is Side.SELL:
@@ -266,17 +268,28 @@ def in_collar(intent: OrderIntent, view: GateView, limits: RiskLimits) -> Findin
 
 
 def exit_possible(intent: OrderIntent, view: GateView) -> Finding:
-    """Judge whether the entry could be left again: nothing held or entering on the other side (R2).
+    """Judge whether the entry could be left again (R2).
 
-    Two strategies of opposite opinion share one position at the broker: what one enters eats the
-    other's, and then one of their exits is refused.
+    - Two strategies of opposite opinion share one position at the broker: what one enters eats the
+      other's, and then one of their exits is refused. So nothing may be held or entering on the other side.
+    - A position that is worth less than a dollar may not be sold where it has fractions (ALPACA.md §2.4).
+
+    The rest of being able to leave has rules of its own, so that a denial names it: time before the
+    close-out (CLOSE_OUT), a symbol that trades and is not halted, data that is fresh enough to see the
+    exit by, fractions the asset may be held in, day trades left (PATTERN_DAY_TRADER).
     """
+    worth = intent.qty * worst_price(intent, last=view.prices.get(intent.symbol))
+    if not is_whole(intent.qty) and worth < NOTIONAL_MIN_USD:
+        words = "worth {number} USD, and fractions under {limit} cannot be sold again"
+        return Finding(
+            Reason.EXIT_REFUSABLE, number=worth, limit=NOTIONAL_MIN_USD, ok=False, words=words, in_usd=True
+        )
     position = view.positions.get(intent.symbol, ZERO)
     against = abs(position) if position * intent.side.sign < 0 else ZERO
     for order in view.working:
         other = order.intent
         if other.symbol == intent.symbol and other.side is not intent.side and other.purpose is Purpose.ENTRY:
-            against += order.remaining
+            against += order.most
     return at_most(
         Reason.EXIT_REFUSABLE,
         number=against,
@@ -289,7 +302,8 @@ def no_wash_trade(intent: OrderIntent, view: GateView, *, flatten: bool) -> Find
     """Judge the order against our own working orders on the other side, as the broker does.
 
     A market or stop order may meet any of them; two limits meet when the buy's is at or over the
-    sell's. For an exit an UNKNOWN order does not count: it may not exist, and the exit may not wait. A
+    sell's. Brackets, oco, oto and trailing stops are exempt, whichever of the two orders is one (ALPACA.md
+    §2.4). For an exit an UNKNOWN order does not count: it may not exist, and the exit may not wait. A
     flatten cancels everything first and is not asked.
     """
     unsure = intent.purpose is Purpose.EXIT
@@ -328,33 +342,12 @@ def within_position(intent: OrderIntent, view: GateView) -> Finding:
 
 
 def _would_meet(one: OrderIntent, other: OrderIntent) -> bool:
+    if any(
+        each.order_class is not OrderClass.SIMPLE or each.order_type is OrderType.TRAILING_STOP
+        for each in (one, other)
+    ):
+        return False
     if one.limit_price is None or other.limit_price is None:
         return True
     buy, sell = (one, other) if one.side is Side.BUY else (other, one)
     return buy.limit_price is None or sell.limit_price is None or buy.limit_price >= sell.limit_price
-
-
-def _fault(intent: OrderIntent, view: GateView, *, flatten: bool) -> str | None:
-    """Give the first thing wrong with the order's form, or None."""
-    wants_limit = intent.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
-    wants_stop = intent.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
-    session = view.session
-    if not 1 <= len(intent.client_order_id) <= CLIENT_ORDER_ID_MAX:
-        return (
-            f"client order id of {len(intent.client_order_id)} characters, 1 to {CLIENT_ORDER_ID_MAX} allowed"
-        )
-    if not is_legal_qty(intent.qty):
-        return f"quantity {intent.qty} must be positive with at most 9 decimals"
-    if wants_limit != (intent.limit_price is not None) or wants_stop != (intent.stop_price is not None):
-        return f"a {intent.order_type.value} order with limit {intent.limit_price}, stop {intent.stop_price}"
-    legs = (intent.take_profit_price, intent.stop_loss_price, intent.stop_loss_limit_price)
-    for price in (intent.limit_price, intent.stop_price, intent.trail_price, *legs):
-        if price is not None and not is_legal_price(price):
-            return f"price {price} is not a positive multiple of its tick"
-    if intent.purpose is Purpose.ENTRY and not intent.reference_price > 0:
-        return f"reference price {intent.reference_price} must be positive"
-    if intent.purpose is Purpose.ENTRY and flatten:
-        return "a flatten only leaves positions"
-    if session is not None and intent.session_date != session.session_date:
-        return f"order of session {intent.session_date} in session {session.session_date}"
-    return None

@@ -1,4 +1,4 @@
-"""What a person does to a running desk: kill, resume, accept a break.
+"""What a person does to a running desk: kill, resume, lift a pause, accept a break.
 
 Each is first of all a line in the ledger, appended without the lease, so that it holds whoever runs and
 whatever comes after. A running session reads it at its next settle.
@@ -24,9 +24,17 @@ from desk.kill import kill
 from desk.portfolio import Portfolio
 from desk.ports import Broker
 from schemas.account import BrokerPosition
-from schemas.events import AnyEvent, BreakResolved, KillVerified, LatchReleased, LatchSet, TradingStateChanged
+from schemas.events import (
+    AnyEvent,
+    BreakResolved,
+    KillVerified,
+    LatchReleased,
+    LatchSet,
+    ProtectionLifted,
+    TradingStateChanged,
+)
 from schemas.orders import BrokerOrder
-from schemas.risk import Break, LatchName, TradingState
+from schemas.risk import Break, LatchName, Pause, TradingState
 from schemas.settings import ClockKind, Settings
 from tasks.resources import Account, open_account
 
@@ -225,6 +233,36 @@ def resume(
         if events:
             account.ledger.append_as_operator(events)
         return chosen, TradingState.ACTIVE if is_free else portfolio.trading_state
+
+
+def lift(settings: Settings, *, by: str, cause: str, names: Sequence[str]) -> tuple[Pause, ...]:
+    """End the pauses of protections before their time; give those that ended. Latches stay as they are.
+
+    Args:
+        settings: whose account.
+        by: who decides it; kept in the ledger.
+        cause: why.
+        names: the protections, as the settings name them.
+
+    Raises:
+        ConfigError: one of them pauses nothing.
+        LedgerUnavailable: nothing was written.
+    """
+    with open_account(settings) as account:
+        now = instant_of(account)
+        pauses = [pause for pause in folded(account).risk.pauses.values() if pause.until > now]
+        strange = [name for name in names if name not in {pause.protection for pause in pauses}]
+        if strange:
+            set_now = ", ".join(sorted({pause.protection for pause in pauses})) or "none"
+            raise ConfigError(f"protection {strange[0]} pauses nothing; pausing now: {set_now}")
+        chosen = tuple(pause for pause in pauses if pause.protection in names)
+        account.ledger.append_as_operator(
+            [
+                ProtectionLifted(at=now, protection=pause.protection, key=pause.key, by=by, cause=cause)
+                for pause in chosen
+            ]
+        )
+        return chosen
 
 
 def _named(names: Iterable[LatchName]) -> str:

@@ -7,7 +7,8 @@ from decimal import Decimal
 import requests
 
 from cli.main import run
-from schemas.events import AccountOpened, SessionEnded
+from schemas.events import AccountOpened, ProtectionSet, SessionEnded
+from schemas.risk import ProtectionScope
 from tasks.configuration import load_settings
 from tasks.resources import open_ledger
 from tests.cli.conftest import DAY, HTTP_TIMEOUT_S, Desk
@@ -87,6 +88,33 @@ def test_a_hand_made_break_is_named_accepted_and_closed(desk: Desk) -> None:
     assert desk("close-day", "--date", day).code == 0
     assert "no open breaks" in desk("breaks").out
     assert [(p["symbol"], p["qty"]) for p in desk("positions", "--json").json] == [("MSFT", "7")]
+
+
+def test_a_pause_is_shown_and_lifted_by_name(desk: Desk) -> None:
+    """Status shows the pause until a person lifts it; a protection that pauses nothing is named."""
+    noon = datetime(2025, 11, 28, 17, 0, tzinfo=UTC)
+    paused = ProtectionSet(
+        at=noon,
+        protection="low_profit",
+        scope=ProtectionScope.SYMBOL,
+        key="AAPL",
+        until=noon.replace(year=2027),
+        number=Decimal(-3),
+        limit=Decimal(0),
+        cause="3 trades earned -3 USD",
+    )
+    with closing(open_ledger(load_settings(desk.place.config))) as ledger:
+        ledger.acquire("test")
+        ledger.append([AccountOpened(at=noon, cash=Decimal(1000)), paused])
+        ledger.release()
+
+    shown = desk("status", "--json").json["standing"]["pauses"]
+    assert [(p["protection"], p["key"]) for p in shown] == [("low_profit", "AAPL")]
+    assert "Entries paused" in desk("status").out
+    assert "pausing now: low_profit" in desk.fails("resume", "--by", "ann", "--pause", "cool_down", code=2)
+    assert "of its own" in desk.fails("resume", "--by", "ann", "--pause", "low_profit", "--all", code=2)
+    assert "lifted: low_profit over symbol AAPL" in desk("resume", "--by", "ann", "--pause", "low_profit").out
+    assert desk("status", "--json").json["standing"]["pauses"] == []
 
 
 def test_config_given_twice_is_the_last_one(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from desk.gate import GateView, review, review_all, with_approved
 from schemas.orders import (
     Approval,
     Denial,
+    OrderClass,
     OrderIntent,
     OrderState,
     OrderType,
@@ -165,7 +166,37 @@ REFUSED: list[tuple[Reason, OrderIntent, GateView, RiskLimits]] = [
         LIMITS,
     ),
 ]
+BRACKET = {"order_class": OrderClass.BRACKET, "take_profit_price": D(210), "stop_loss_price": D(195)}
+OCO = {"order_type": OrderType.LIMIT, "order_class": OrderClass.OCO, "limit_price": D(210)}
+OCO |= {"take_profit_price": D(210), "stop_loss_price": D(195), "protects": True}
 REFUSED += [
+    (Reason.BAD_ORDER, entry(**BRACKET | changed), gate_view(), LIMITS)
+    for changed in (
+        {"take_profit_price": None},
+        {"stop_loss_price": D(211)},
+        {"stop_loss_price": D(200)},
+        {"take_profit_price": D(200)},
+        {"order_class": OrderClass.OCO},
+        {"order_class": OrderClass.OTO},
+        {"order_class": OrderClass.SIMPLE},
+        {"extended_hours": True},
+    )
+]
+REFUSED += [
+    (Reason.BAD_ORDER, leave(**changed), gate_view(positions=HELD), LIMITS)
+    for changed in (
+        {"order_type": OrderType.TRAILING_STOP},
+        {"order_type": OrderType.TRAILING_STOP, "trail_percent": D("0.09")},
+        {"order_type": OrderType.TRAILING_STOP, "trail_percent": D(1), "trail_price": D(1)},
+        {"trail_price": D(1)},
+        {"extended_hours": True},
+        OCO | {"order_class": OrderClass.BRACKET},
+        OCO | {"stop_loss_price": D(211)},
+    )
+]
+REFUSED += [
+    (Reason.FRACTIONAL, entry(qty="0.5", **BRACKET), gate_view(), WIDE),
+    (Reason.EXIT_REFUSABLE, entry(qty="0.004"), gate_view(), WIDE),
     (Reason.PROTECTION, FRESH, gate_view(pauses=(PAUSED,)), LIMITS),
     (Reason.PROTECTION, FRESH, gate_view(pauses=(over("strategy", "demo"),)), LIMITS),
     (Reason.PROTECTION, FRESH, gate_view(pauses=(over("symbol", "AAPL"),)), LIMITS),
@@ -198,6 +229,9 @@ def test_refused(reason: Reason, intent: OrderIntent, view: GateView, held_again
     assert isinstance(answer, Denial)
     assert answer.reason is reason
     assert answer.message.startswith(f"{intent.symbol} {intent.side.value} ")
+    if intent.qty == D("0.004"):
+        assert answer.number < answer.limit
+        return
     at_limit = reason in (Reason.DAILY_LOSS, Reason.PROTECTION)
     assert answer.number > answer.limit or answer.number == MISSING or at_limit
 
@@ -339,6 +373,35 @@ def test_two_limits_that_do_not_cross_are_no_wash_trade() -> None:
     view = gate_view(positions=HELD, working=(works(resting),))
 
     assert isinstance(review(FRESH, view, LIMITS), Approval)
+
+
+@pytest.mark.parametrize(
+    "resting",
+    [
+        leave(**OCO),
+        leave(order_type=OrderType.TRAILING_STOP, trail_percent=D(1), protects=True),
+    ],
+    ids=["oco", "trailing"],
+)
+def test_complex_and_trailing_orders_are_no_wash_trade(resting: OrderIntent) -> None:
+    """The broker exempts them, whichever of the two orders is one (ALPACA.md §2.4)."""
+    beside = gate_view(positions=HELD, working=(works(resting),))
+    bracket = gate_view(positions=HELD, working=(works(entry(**BRACKET)),))
+
+    assert isinstance(review(FRESH, beside, LIMITS), Approval)
+    assert isinstance(review(leave(**OCO), bracket, LIMITS), Approval)
+    assert isinstance(review(leave(), bracket, LIMITS), Approval)
+
+
+def test_held_shares_are_not_sold_twice() -> None:
+    """A resting protective order holds the shares: a further exit of them is refused, of the rest not."""
+    resting = works(leave(**OCO), remaining="6")
+    view = gate_view(positions=HELD, working=(resting,))
+
+    assert isinstance(review(leave(position="4"), view, LIMITS), Approval)
+    answer = review(leave(position="5"), view, LIMITS)
+    assert isinstance(answer, Denial)
+    assert (answer.reason, answer.number, answer.limit) == (Reason.EXIT_EXCEEDS_POSITION, D(11), D(10))
 
 
 def test_f3_race_between_signals_of_one_minute() -> None:
