@@ -22,6 +22,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from desk.errors import ConfigError
 from desk.exchange.account import AccountApi
@@ -32,6 +33,9 @@ from desk.exchange.data_plan import DataOptions
 from desk.exchange.data_stream import DataStream
 from desk.exchange.door import BoundedBody, FrontDoor
 from desk.exchange.fakepaca import FakepacaFeed
+from desk.exchange.faults import Mischief
+from desk.exchange.faults_floor import FloorFaults
+from desk.exchange.faults_http import FaultsApi, FaultyDoor
 from desk.exchange.floor import Floor
 from desk.exchange.market_data import market_data_routes
 from desk.exchange.reference import ReferenceApi
@@ -39,6 +43,7 @@ from desk.exchange.rest import TradingApi
 from desk.exchange.sessions import SessionsApi
 from desk.exchange.stream import UserStream
 from desk.exchange.watchlists import WatchlistsApi
+from schemas.faults import FaultPlan
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +73,9 @@ class ServerOptions:
     secret: str | None = None
     rate_limit: int | None = None  # requests a minute of the venue's time; None counts and lets all pass
     data: DataOptions = field(default_factory=DataOptions)
+    user_streams: int | None = None  # connections of the user stream at once; Alpaca takes one
+    faults: FaultPlan | None = None
+    faults_seed: int | None = None  # in place of the plan's own
 
 
 def build_app(floor: Floor, options: ServerOptions) -> Starlette:
@@ -79,7 +87,8 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         rate_limit=options.rate_limit,
         seconds=time.monotonic,
     )
-    stream = UserStream(floor, door)
+    faults = FloorFaults(floor, Mischief(options.faults, seed=options.faults_seed))
+    stream = UserStream(door, faults.stream, connections_max=options.user_streams)
     broadcast = Broadcast(floor)
     data_stream = DataStream(broadcast, FakepacaFeed(floor), door, options.data)
 
@@ -105,6 +114,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
             *ControlApi(
                 floor, pace=options.pace, published=data_stream.published, told=lambda: broadcast.decisive
             ).routes(),
+            *FaultsApi(faults).routes(),
             *stream.routes(),
             *data_stream.routes(),
         ],
@@ -112,6 +122,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         middleware=[Middleware(BoundedBody)],
         lifespan=lifespan,
     )
+    app.state.faults = faults
     app.router.redirect_slashes = (
         False  # alpaca-py takes a redirected cancel for a cancel (ALPACA.md section 1)
     )
@@ -157,10 +168,10 @@ def serve(floor: Floor, options: ServerOptions, *, on_ready: Callable[[ExchangeU
         ConfigError: the port is taken.
     """
     bound = listen(options.host, options.port)
-    serve_app(build_app(floor, options), bound, on_ready=lambda: on_ready(urls_of(bound)))
+    serve_app(_faulty(floor, options), bound, on_ready=lambda: on_ready(urls_of(bound)))
 
 
-def serve_app(app: Starlette, bound: socket.socket, *, on_ready: Callable[[], None]) -> None:
+def serve_app(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None]) -> None:
     """Serve an application on a bound socket until SIGINT or SIGTERM."""
     asyncio.run(_serve_until_told(_server(app), bound, on_ready))
 
@@ -180,7 +191,7 @@ class ExchangeServer:
         self._options = options if options is not None else ServerOptions()
         self._bound = listen(self._options.host, self._options.port)
         self._urls = urls_of(self._bound)
-        self._server = _server(build_app(floor, self._options))
+        self._server = _server(_faulty(floor, self._options))
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
         self._ready = threading.Event()
 
@@ -244,7 +255,13 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def _server(app: Starlette) -> uvicorn.Server:
+def _faulty(floor: Floor, options: ServerOptions) -> ASGIApp:
+    """Give the application with its fault plan before it; without rules every request passes."""
+    app = build_app(floor, options)
+    return FaultyDoor(app, app.state.faults)
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
     """Make the server of an application."""
     config = uvicorn.Config(
         app,
