@@ -8,7 +8,7 @@ broker said that it does not know it: the broker takes an id once, so that canno
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from desk.desk import Desk
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
@@ -29,7 +29,9 @@ from schemas.risk import LatchName
 log = logging.getLogger(__name__)
 
 
-CANCEL_AGAIN = timedelta(seconds=30)  # Alpaca cancels within seconds; a pending_cancel may last hours
+CANCEL_AGAIN = timedelta(seconds=30)  # Alpaca cancels within seconds, and a request may be lost
+CANCEL_ALARM = timedelta(minutes=3)  # six requests without effect: a person should look
+CANCEL_AGAIN_LATER = timedelta(minutes=5)  # a pending_cancel may last hours; asking costs requests
 
 Judged = tuple[OrderIntent, Approval | Denial]
 
@@ -139,11 +141,13 @@ def _answered(desk: Desk, intent: OrderIntent, send: Callable[[], BrokerOrder]) 
 def cancel(desk: Desk, order: Order, *, cause: str) -> None:
     """Ask for a cancel of a working order the broker knows; whether it canceled is learned later.
 
-    Asking again is harmless and needed, since a request may be lost; `CANCEL_AGAIN` apart is enough.
+    Asking again is harmless and needed, since a request may be lost: every `CANCEL_AGAIN`, and once that
+    did not help for `CANCEL_ALARM`, every `CANCEL_AGAIN_LATER`. The order's exposure stays reserved.
     """
     if order.broker_order_id is None or order.state.is_terminal:
         return
-    if order.cancel_requested_at is not None and desk.now() < order.cancel_requested_at + CANCEL_AGAIN:
+    wait = CANCEL_AGAIN_LATER if is_stuck(order, now=desk.now(), after=CANCEL_ALARM) else CANCEL_AGAIN
+    if order.cancel_requested_at is not None and desk.now() < order.cancel_requested_at + wait:
         return
     client_order_id = order.intent.client_order_id
     desk.journal.record(CancelRequested(at=desk.now(), client_order_id=client_order_id, cause=cause))
@@ -162,6 +166,11 @@ def cancel(desk: Desk, order: Order, *, cause: str) -> None:
         desk.journal.record(
             CancelRefused(at=desk.now(), client_order_id=client_order_id, message="; ".join(refusals))
         )
+
+
+def is_stuck(order: Order, *, now: datetime, after: timedelta) -> bool:
+    """Tell whether a cancel was asked for so long ago and the order may still execute."""
+    return order.is_working and order.cancel_asked_at is not None and now >= order.cancel_asked_at + after
 
 
 def _to_cancel(order: Order, broker_order_id: str) -> tuple[str, ...]:

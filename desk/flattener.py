@@ -7,24 +7,36 @@ call. An entry without an answer cannot be canceled
 and may not exist, so no exit waits for it. Calling it again and again until nothing is
 held is the intended use: an exit that ended unfilled gets a new attempt, with a new client order id.
 
+A cancel that the broker does not carry out (`pending_cancel` for hours) holds nothing up: after a while
+the order counts as stuck. What is held beyond a stuck exit is closed, never more: the stuck one may still
+fill, and its shares stay its own. Beside a stuck entry the exit is a limit order a tick past the entry's
+limit: a market order would be refused as a wash trade, and one at that price trades wherever the market is
+better than the entry's (ALPACA.md §2.4).
+
 What a person holds on the account (EXTERNAL) is the person's: only the kill switch closes it.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from desk.desk import Desk
-from desk.dispatcher import Judged, cancel, place
+from desk.dispatcher import Judged, cancel, is_stuck, place
 from desk.gate import review, with_approved
+from desk.money import tick_size
 from desk.portfolio import EXTERNAL, Order
+from desk.positions import ZERO
+from desk.prober import unknown_since
 from desk.scribe import booking_date
 from desk.sizer import Key, exit_intent
 from desk.views import MarketView, gate_view
-from schemas.orders import Approval, OrderIntent, Purpose
+from schemas.orders import Approval, OrderIntent, OrderType, Purpose
 
 # After so many exits that ended without a share in one session the broker is asked once a minute only.
 FAILED_MAX = 20
+# Alpaca cancels within a second or so; close-out has minutes, an emergency has not.
+STUCK_AFTER = timedelta(seconds=60)
+STUCK_AFTER_IN_EMERGENCY = timedelta(seconds=10)
 MINUTE = timedelta(minutes=1)
 
 
@@ -47,7 +59,7 @@ def flatten(
     """
     meant = _meant(desk, by_hand=by_hand, only=only)
     cancel_resting(desk, cause=reason, only=only)
-    intents = tuple(_exits(desk, meant, reason, emergency=emergency))
+    intents = tuple(_exits(desk, meant, reason, emergency=emergency, by_hand=by_hand))
     if intents:
         place(desk, _judged(desk, intents, emergency=emergency))
     return sum(1 for key in meant if not any(not o.intent.protects for o in exits_of(desk, *key)))
@@ -92,34 +104,70 @@ def exits_of(desk: Desk, strategy: str, symbol: str) -> tuple[Order, ...]:
     )
 
 
-def _exits(desk: Desk, meant: Sequence[Key], reason: str, *, emergency: bool) -> list[OrderIntent]:
+def _exits(
+    desk: Desk, meant: Sequence[Key], reason: str, *, emergency: bool, by_hand: bool
+) -> list[OrderIntent]:
     now = desk.now()
     minute = now.replace(second=0, microsecond=0) - MINUTE
-    entering = {
-        order.intent.symbol
+    after = STUCK_AFTER_IN_EMERGENCY if emergency else STUCK_AFTER
+    entries = [
+        order
         for order in desk.portfolio.working_orders()
         if order.intent.purpose is Purpose.ENTRY and order.broker_order_id is not None
-    }
+    ]
+    stuck = [order.intent for order in entries if is_stuck(order, now=now, after=after)]
+    entering = {order.intent.symbol for order in entries if order.intent not in stuck}
     result = []
     for strategy, symbol in meant:
         attempt, is_pausing = attempts(desk, strategy=strategy, symbol=symbol)
-        if symbol in entering or exits_of(desk, strategy, symbol) or is_pausing:
+        working = exits_of(desk, strategy, symbol)
+        if symbol in entering or is_pausing:
+            continue
+        if any(_holds_up(order, now=now, after=after) for order in working):
             continue
         position = desk.portfolio.holdings()[(strategy, symbol)]
+        free = abs(position.qty) - sum((order.remaining_qty for order in working), ZERO)
+        if free <= 0:
+            continue
         intent = exit_intent(
             strategy=strategy,
             symbol=symbol,
-            position=position.qty,
+            position=free if position.qty > 0 else -free,
             price=_last_price(desk, symbol, position.avg_price),
             bar_ts=minute,
             session_date=booking_date(now),
             attempt=attempt,
             reason=reason,
         )
-        # A flatten is tried at every settle, and one denial a minute says it all.
-        if intent.client_order_id not in desk.portfolio.denied_ids or emergency:
+        intent = _beside(intent, stuck)
+        # A flatten is tried at every settle, and one denial a minute says it all; a kill waits for nothing.
+        if intent.client_order_id not in desk.portfolio.denied_ids or by_hand:
             result.append(intent)
     return result
+
+
+def _beside(leaving: OrderIntent, stuck: Sequence[OrderIntent]) -> OrderIntent:
+    """Give an exit that no stuck entry on the other side could trade with, where there is such a price."""
+    met = [
+        entry.limit_price
+        for entry in stuck
+        if (entry.symbol, entry.side) == (leaving.symbol, leaving.side.opposite)
+        and entry.limit_price is not None
+    ]
+    if not met:
+        return leaving
+    tick = -leaving.side.sign
+    price = max(met) if tick > 0 else min(met)
+    return leaving.model_copy(
+        update={"order_type": OrderType.LIMIT, "limit_price": price + tick * tick_size(price)}
+    )
+
+
+def _holds_up(order: Order, *, now: datetime, after: timedelta) -> bool:
+    """Tell whether an exit is still waited for; one unanswered, or being canceled, only for a while."""
+    lost_at = unknown_since(order)
+    is_lost = lost_at is not None and now >= lost_at + after
+    return not is_lost and not is_stuck(order, now=now, after=after)
 
 
 def attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, bool]:

@@ -137,6 +137,10 @@ class TradeUpdates(Protocol):
         """Count the connections made so far; a change means updates may have been missed."""
         ...
 
+    def is_listening(self) -> bool:
+        """Tell whether it is connected and heard now, as far as it knows."""
+        ...
+
 
 class MarketStream(Protocol):
     """Market data as it happens. It only makes bars known sooner: `MarketData` alone must be enough.

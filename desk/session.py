@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 MINUTE = timedelta(minutes=1)
 # After the bell DAY orders expire within seconds at Alpaca; what is still open then is close-day's.
 SETTLE_AFTER_CLOSE = timedelta(seconds=60)
+# Two minutes in all: a broker away for longer is for whoever starts sessions to try again.
+START_PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60))
+START_SLICE = timedelta(seconds=10)  # a third of the lease's life
 # A crash flattens for at most half a minute: cancels and market orders take seconds, and the error waits.
 HALT_ROUNDS = 15
 HALT_POLL = timedelta(seconds=2)
@@ -105,8 +108,7 @@ class Session:
         """
         desk = self.desk
         try:
-            hours = recover(desk, self.session_date).hours
-            self._begin(hours)
+            hours = self._start()
             self._loop(hours, steps if steps is not None else self.steps())
             return self._end(hours)
         except Exception as error:
@@ -122,8 +124,34 @@ class Session:
 
     # ---- the day --------------------------------------------------------------------------
 
-    def _begin(self, hours: SessionHours) -> None:
+    def _start(self) -> SessionHours:
+        """Recover and begin; a broker that does not answer is asked again, a bounded number of times.
+
+        Raises:
+            BrokerUnavailable: it never answered; nothing was traded, and whoever starts sessions may again.
+        """
+        for pause in START_PAUSES:
+            try:
+                return self._begin()
+            except BrokerUnavailable as error:
+                log.warning(
+                    "start-up could not read the broker",
+                    extra={"cause": str(error), "again_in_s": pause.total_seconds()},
+                )
+                self._pause(pause)
+        return self._begin()
+
+    def _pause(self, length: timedelta) -> None:
+        """Sleep in slices, keeping the lease."""
+        until = self.desk.now() + length
+        while (now := self.desk.now()) < until:
+            self.desk.clock.sleep_until(min(until, now + START_SLICE))
+            self.desk.journal.renew()
+
+    def _begin(self) -> SessionHours:
         desk = self.desk
+        hours = recover(desk, self.session_date).hours
+        equity = desk.broker.account().equity
         self.cycle.prepare(hours)
         self.upkeep.begin()
         if desk.updates is not None:
@@ -136,9 +164,10 @@ class Session:
                 strategies=tuple(strategy.name for strategy in desk.strategies),
                 symbols=self.cycle.symbols,
                 settings_hash=self.settings_hash,
-                equity=desk.broker.account().equity,
+                equity=equity,
             )
         )
+        return hours
         self.valuation.hold_loss()  # what was lost overnight, before the first entry
 
     def _loop(self, hours: SessionHours, steps: Steps) -> None:
@@ -193,7 +222,7 @@ class Session:
         deadline = max(desk.now(), hours.closes_at) + SETTLE_AFTER_CLOSE
         while desk.portfolio.working_orders() and desk.now() < deadline:
             desk.clock.sleep_until(desk.now() + timedelta(seconds=5))
-            settle(desk)
+            settle(desk, urgent=True)
         try:
             end_never_arrived(desk)
         except BrokerUnavailable as error:
@@ -222,7 +251,7 @@ class Session:
             for _ in range(HALT_ROUNDS):
                 left = flatten(desk, reason=cause, emergency=True)
                 desk.clock.sleep_until(desk.now() + HALT_POLL)
-                settle(desk, resend=True)
+                settle(desk, resend=True, urgent=True)
                 if left == 0 and not desk.portfolio.working_orders():
                     return
         except (LedgerError, BrokerUnavailable) as error:

@@ -4,6 +4,10 @@ The session calls `tend` between its minutes and after each. Everything is learn
 (desk/settler.py) and acted on afterwards. Our books are compared with the broker's every few minutes,
 and at once when somebody else is heard trading on the account or a person accepts a break: a symbol in
 doubt is locked, for exits too, until its books are right.
+
+HALTED keeps entries out and the strategies' own exits back; it does not keep positions over night. What must
+go before the bell goes in every trading state, symbol by symbol, where the books are known to be right; of
+the others a person is told in time (desk/watch.py).
 """
 
 import logging
@@ -19,6 +23,7 @@ from desk.losses import loss_cause
 from desk.protections import protect_entries
 from desk.protector import protect
 from desk.settler import settle
+from desk.watch import Watch
 from schemas.account import SessionHours
 from schemas.orders import Purpose
 from schemas.risk import LatchName
@@ -39,6 +44,7 @@ class Upkeep:
         self._killed_at: datetime | None = None  # of the latch that was executed
         self._books_at: datetime | None = None  # of the last comparison; None: due at once
         self._accepted: frozenset[str] = frozenset()  # breaks that comparison knew to be accepted
+        self._watch = Watch(desk)
 
     def begin(self) -> None:
         """Take over from recovery, which has just compared the books."""
@@ -48,23 +54,26 @@ class Upkeep:
     def tend(self, hours: SessionHours) -> None:
         """Learn what happened, then do what cannot wait for the minute."""
         desk = self.desk
-        if settle(desk, resend=LatchName.KILL not in desk.portfolio.latches):
-            self._books_at = None
+        is_foreign = settle(desk, resend=LatchName.KILL not in desk.portfolio.latches)
+        if self._watch.stream() or is_foreign:
+            self._books_at = None  # what was said meanwhile was said to nobody, or somebody else trades
         if LatchName.KILL in desk.portfolio.latches:
             self._kill()  # which levels the books itself
             return
         protect_entries(desk)
         self._check_books()
+        self._watch.cancels()
         now = desk.now()
         if now < hours.closes_at:
             self._expire_entries(now)
             out_at = hours.closes_at - timedelta(minutes=desk.settings.session.close_out_minutes)
             if desk.settings.session.close_out and now >= out_at:
                 self.flattening = self.flattening or "close-out before the bell"
+                self._watch.bell(hours.closes_at)
             loss = loss_cause(desk.portfolio.latches)
             reason = self.flattening or loss  # a loss that a person released closes nothing any more
             if reason is not None:
-                flatten(desk, reason=reason, emergency=loss is not None)
+                flatten(desk, reason=reason, emergency=True)
             else:
                 protect(desk)
 

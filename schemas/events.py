@@ -272,6 +272,14 @@ class KillVerified(Event):
     positions_closed: int
 
 
+class StreamChanged(Event):
+    """The user stream was lost, or is heard again; fills are learned by REST either way (E5)."""
+
+    kind: Literal["stream_changed"] = "stream_changed"
+    is_up: bool
+    cause: str
+
+
 class StrategyStopped(Event):
     """A strategy raised; it says nothing more until the next session process (S3)."""
 
@@ -301,6 +309,7 @@ class MinuteClosed(Event):
     gross: Decimal
     net: Decimal
     marks: tuple[Mark, ...]
+    broker_equity: Decimal | None = None  # the broker's own number; None when it could not be read
 
 
 class Channel(StrEnum):
@@ -309,7 +318,6 @@ class Channel(StrEnum):
     PAPER_TRADES = "paper_trades"
     LIVE_TRADES = "live_trades"
     ECONOMIC_CALENDAR = "economic_calendar"
-    broker_equity: Decimal | None = None  # the broker's own number; None when it could not be read
     SCANNER = "scanner"
     HEARTBEAT = "heartbeat"
     BACKTESTS = "backtests"
@@ -358,7 +366,10 @@ AnyEvent = Annotated[
     | TradingStateChanged
     | LatchSet
     | LatchReleased
+    | ProtectionSet
+    | ProtectionLifted
     | KillVerified
+    | StreamChanged
     | StrategyStopped
     | MinuteClosed
     | NoticeQueued
@@ -366,6 +377,4 @@ AnyEvent = Annotated[
     Field(discriminator="kind"),
 ]
 
-    | ProtectionSet
-    | ProtectionLifted
 EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -73,6 +73,7 @@ class _Connection(TradingStream):
         api_key: str,
         secret_key: str,
         on_listening: Callable[[], None],
+        on_lost: Callable[[], None],
         on_unreadable: Callable[[str], None],
         stopping: threading.Event,
         handshake_s: float,
@@ -93,6 +94,7 @@ class _Connection(TradingStream):
             },
         )
         self._on_listening = on_listening
+        self._on_lost = on_lost
         self._on_unreadable = on_unreadable
         self._stopping = stopping
         self._handshake_s = handshake_s
@@ -105,6 +107,7 @@ class _Connection(TradingStream):
 
     async def _start_ws(self) -> None:
         try:
+            self._on_lost()  # whatever was before, nothing is heard until the acknowledgement
             await asyncio.wait_for(self._listen(), self._handshake_s)
         except TimeoutError as error:
             raise MuteStream(f"no connection within {self._handshake_s:.0f} s") from error
@@ -133,6 +136,12 @@ class _Connection(TradingStream):
         return stream
 
     async def _consume(self) -> None:
+        try:
+            await self._consume_until_stopped()
+        finally:
+            self._on_lost()
+
+    async def _consume_until_stopped(self) -> None:
         probed = False
         # Not by cancellation alone: asyncio.wait_for of Python 3.11 swallows one that meets a frame.
         while not self._stopping.is_set():
@@ -175,6 +184,7 @@ class AlpacaStream:
             api_key=api_key,
             secret_key=secret_key,
             on_listening=self._listening,
+            on_lost=self._lost,
             on_unreadable=self._unreadable,
             stopping=stopping,
             handshake_s=handshake_s,
@@ -185,6 +195,7 @@ class AlpacaStream:
         self._lock = threading.Lock()
         self._connections = 0
         self._overflowed = 0
+        self._is_listening = False
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._cancel: Callable[[], object] | None = None
@@ -239,6 +250,11 @@ class AlpacaStream:
         with self._lock:
             return self._connections
 
+    def is_listening(self) -> bool:
+        """Tell whether the newest connection was acknowledged and has not ended."""
+        with self._lock:
+            return self._is_listening
+
     def overflowed(self) -> int:
         """Count the messages dropped because nobody drained."""
         with self._lock:
@@ -247,8 +263,13 @@ class AlpacaStream:
     def _listening(self) -> None:
         with self._lock:
             self._connections += 1
+            self._is_listening = True
             number = self._connections
         log.info("stream listening", extra={"connections": number})
+
+    def _lost(self) -> None:
+        with self._lock:
+            self._is_listening = False
 
     def _unreadable(self, cause: str) -> None:
         with self._lock:
@@ -291,6 +312,7 @@ class AlpacaStream:
         finally:
             with self._lock:
                 self._cancel = None
+                self._is_listening = False
 
     async def _follow(self, connection: _Connection) -> None:
         """Run the SDK's loop until it ends, for whatever reason, and close what it left open."""

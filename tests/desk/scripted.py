@@ -10,6 +10,7 @@ from desk.dispatcher import place
 from desk.errors import NotFound, OutcomeUnknown, Rejected
 from desk.journal import Journal
 from desk.portfolio import Order
+from schemas import events as ev
 from schemas.account import BrokerAccount, BrokerPosition
 from schemas.orders import (
     Approval,
@@ -263,4 +264,6 @@ def scripted(ledger: MemoryLedger | None = None, script: Script | None = None) -
         recorder=r.Frames(),
         strategies=(),
     )
+    if desk.portfolio.opened_at is None:
+        desk.journal.record(ev.AccountOpened(at=NOON, cash=script.cash))
     return Played(desk, script, clock, ledger, stream)

@@ -11,7 +11,7 @@ import pytest
 from desk.closing import close_day
 from desk.cycle import TradeOutcome
 from desk.desk import Desk
-from desk.errors import BrokerUnavailable, IllegalTransition, OutcomeUnknown, Rejected
+from desk.errors import BrokerUnavailable, IllegalTransition, KillIncomplete, OutcomeUnknown, Rejected
 from desk.exchange.venue import Venue
 from desk.flattener import FAILED_MAX, flatten
 from desk.kill import kill, latch_events
@@ -331,8 +331,8 @@ def test_i14_a_kill_goes_on_when_the_broker_is_silent_at_first() -> None:
     assert place.positions() == ()
 
 
-def test_i14_an_order_that_arrives_after_the_kill_was_verified_is_closed_too() -> None:
-    """A lost entry reaches the broker after it was seen flat; the session flattens it as well (I14)."""
+def test_i14_an_account_is_not_verified_flat_while_a_lost_order_may_arrive() -> None:
+    """A lost entry reaches the broker after it was seen flat; only its closing verifies the kill (I14)."""
     place, ledger = short_venue(), r.new_ledger()
     on_the_way: list[OrderIntent] = []
     done: list[str] = []
@@ -349,7 +349,9 @@ def test_i14_an_order_that_arrives_after_the_kill_was_verified_is_closed_too() -
         if on_the_way and not done:
             done.append("killed")
             ledger.append(latch_events(desk, cause="test", by="me"))
-        elif done == ["killed"] and kinds(ledger, ev.KillVerified):
+        elif done == ["killed"] and desk.portfolio.orders[on_the_way[0].client_order_id].probes > 5:
+            assert place.positions() == ()
+            assert kinds(ledger, ev.KillVerified) == []
             done.append("arrived")
             place.submit(on_the_way[0])
 
@@ -357,8 +359,96 @@ def test_i14_an_order_that_arrives_after_the_kill_was_verified_is_closed_too() -
 
     assert done == ["killed", "arrived"]
     assert desk.portfolio.orders[on_the_way[0].client_order_id].state is OrderState.FILLED
+    assert kinds(ledger, ev.KillVerified)
     assert place.positions() == ()
     assert r.audited(place, desk) == []
+
+
+def test_i14_a_kill_without_a_session_says_which_order_may_still_arrive() -> None:
+    """Flat, but an entry has no answer: not verified, and the order is named (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    order = intent("mqd-lost", qty="5", limit_price="1.00").model_copy(update={"session_date": SHORT_DAY})
+    desk.journal.record(planned(order))  # and the process died
+
+    with pytest.raises(KillIncomplete, match="mqd-lost") as caught:
+        kill(desk, cause="test", by="me")
+
+    assert "18:05 UTC" in str(caught.value)
+    assert kinds(ledger, ev.KillVerified) == []
+    assert LatchName.KILL in desk.portfolio.latches
+
+
+@dataclass
+class Refusing(Liar):
+    """A broker whose next requests fail: reads without an answer, writes lost."""
+
+    failing: int = 0
+
+    def _fail(self) -> bool:
+        self.failing -= 1
+        return self.failing >= 0
+
+    def open_orders(self) -> tuple[BrokerOrder, ...]:
+        if self._fail():
+            raise BrokerUnavailable("orders: 500")
+        return self.place.open_orders()
+
+    def cancel_all(self) -> int:
+        if self._fail():
+            raise OutcomeUnknown("504 Gateway Time-out")
+        return self.place.cancel_all()
+
+    def submit(self, intent: OrderIntent) -> BrokerOrder:
+        if self._fail():
+            raise OutcomeUnknown("read timeout")
+        return self.place.submit(intent)
+
+
+@pytest.mark.parametrize("failing", [1, 3, 6])
+def test_i14_a_kill_whose_first_requests_fail_ends_flat_and_verified(failing: int) -> None:
+    """Whatever the first requests meet, exits included, the account ends flat as the broker says (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lambda venue: Refusing(venue, lambda at, order: at.submit(order)))
+    until_held(desk)
+    assert isinstance(desk.broker, Refusing)
+    desk.broker.failing = failing
+
+    kill(desk, cause="test", by="me")
+
+    assert place.positions() == ()
+    assert place.open_orders() == ()
+    assert r.audited(place, desk) == []
+
+
+@dataclass
+class NeverCanceling(Liar):
+    """A broker that takes cancels and does not carry them out: pending_cancel for hours."""
+
+    def cancel(self, broker_order_id: str) -> None:
+        return None
+
+    def cancel_all(self) -> int:
+        return len(self.place.open_orders())
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same symbol", "another symbol"])
+def test_i14_a_kill_closes_positions_beside_an_order_that_does_not_cancel(*, same: bool) -> None:
+    """A resting order in pending_cancel for hours does not keep the positions, nor its own symbol's (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, wrap=lambda venue: NeverCanceling(venue, lambda at, o: at.submit(o)))
+    until_held(desk)
+    held = {position.symbol for position in place.positions()}
+    symbol = next(each for each in r.SYMBOLS if (each in held) is same)
+    resting = intent("mqd-resting", symbol=symbol, qty="5", limit_price="1.00")
+    resting = resting.model_copy(update={"session_date": SHORT_DAY})
+    desk.journal.record(planned(resting))
+    place.submit(resting)
+
+    with pytest.raises(KillIncomplete, match="1 open orders and positions: none"):
+        kill(desk, cause="test", by="me")
+
+    assert place.positions() == ()
 
 
 def test_i14_a_kill_between_approval_and_sending_withholds_the_entries() -> None:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from desk.closing import close_day
-from desk.errors import LedgerUnavailable, OutcomeUnknown
+from desk.errors import BrokerUnavailable, LedgerUnavailable, OutcomeUnknown
 from desk.exchange.venue import Venue
 from desk.portfolio import replay
 from schemas import events as ev
+from schemas.account import BrokerAccount, BrokerClock
 from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose
 from schemas.settings import SessionSettings
 from tests import rehearsal as r
@@ -264,3 +265,43 @@ def test_a_full_disk_means_no_order() -> None:
         run_short(r.desk_on(place, FullLedger()))
 
     assert place.orders_since(LATE) == ()
+
+
+@pytest.mark.parametrize("silent", [1, 4])
+def test_a_broker_that_does_not_answer_at_first_is_asked_again_at_start(silent: int) -> None:
+    """Start-up reads that fail are repeated a bounded number of times, and then the session trades."""
+    place, ledger = short_venue(), r.new_ledger()
+
+    class Silent(Liar):
+        left = silent
+
+        def account(self) -> BrokerAccount:
+            self.left -= 1
+            if self.left >= 0:
+                raise BrokerUnavailable("account: 503")
+            return self.place.account()
+
+    desk = r.desk_on(place, ledger, wrap=lambda venue: Silent(venue, lambda at, order: at.submit(order)))
+
+    run_short(desk)
+
+    assert len(kinds(ledger, ev.SessionStarted)) == 1
+    assert kinds(ledger, ev.OrderPlanned)
+
+
+def test_a_broker_that_never_answers_at_start_ends_the_session_with_its_words() -> None:
+    """Nothing was traded, and the lease was kept all the time the broker was asked."""
+    place, ledger = short_venue(), r.new_ledger()
+
+    class Gone(Liar):
+        def clock(self) -> BrokerClock:
+            raise BrokerUnavailable("clock: 503")
+
+    desk = r.desk_on(place, ledger, wrap=lambda venue: Gone(venue, lambda at, order: at.submit(order)))
+    before = place.now()
+
+    with pytest.raises(BrokerUnavailable, match="clock: 503"):
+        run_short(desk)
+
+    assert place.now() - before > timedelta(minutes=2)
+    assert kinds(ledger, ev.SessionStarted) == []
