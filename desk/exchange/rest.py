@@ -137,7 +137,10 @@ class TradingApi:
         asked = request.query_params.get("cancel_orders", "false")
         if asked.lower() not in ("true", "false"):
             raise Refusal(422, CLOSE_ALL_BAD, f"invalid cancel_orders: {asked}")
-        answers = _canceled(self._floor.cancel_all()) if intake.truth(asked) else []
+        canceled = tuple(self._floor.cancel_all()) if intake.truth(asked) else ()
+        # The documents want a symbol in every row, the service names canceled orders by id: both are there.
+        rows = zip(canceled, _canceled(canceled), strict=True)
+        answers = [{**row, "symbol": one.order.symbol} for one, row in rows]
         for symbol in sorted(self._floor.books.holdings):
             try:
                 closing = self._floor.close_position(symbol, None)
