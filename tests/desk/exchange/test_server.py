@@ -323,7 +323,7 @@ def test_closing_positions(server: ExchangeServer, http: httpx.Client) -> None:
     assert (half["qty"], half["side"], half["position_intent"]) == ("5", "sell", "sell_to_close")
     assert (held.status_code, held.json()["code"]) == (403, 40310000)
     assert all_.status_code == 207
-    assert [row.get("symbol", "order") for row in all_.json()] == ["order", "SPY"]
+    assert [(row["symbol"], "id" in row) for row in all_.json()] == [("SPY", True), ("SPY", False)]
     assert (gone.status_code, gone.json()) == (404, {"code": 40410000, "message": "position does not exist"})
     assert (bad.status_code, bad.json()["code"]) == (422, 40010001)
 
