@@ -34,6 +34,10 @@ def exchange(
     rate_limit: Annotated[
         int | None, typer.Option(min=1, help="Refuse more requests a minute than this; Alpaca's is 200.")
     ] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="Lie by this fault plan (YAML; examples in docs/fault-plans).")
+    ] = None,
+    faults_seed: Annotated[int | None, typer.Option(help="In place of the plan's own seed.")] = None,
 ) -> None:
     """Serve Alpaca's protocol on loopback over a replayed or a generated market."""
     from tasks.exchange import ExchangePlan, serve_exchange
@@ -47,7 +51,15 @@ def exchange(
         cash=_cash(cash),
     )
     serve_exchange(
-        plan, port=port, pace=_pace(pace), key=key, secret=secret, rate_limit=rate_limit, on_ready=_announce
+        plan,
+        port=port,
+        pace=_pace(pace),
+        key=key,
+        secret=secret,
+        rate_limit=rate_limit,
+        faults=faults,
+        faults_seed=faults_seed,
+        on_ready=_announce,
     )
 
 

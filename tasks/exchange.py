@@ -17,6 +17,7 @@ from desk.exchange.market import Market
 from desk.exchange.server import ExchangeUrls as ExchangeUrls
 from desk.exchange.server import ServerOptions, serve
 from desk.hours import FIRST_DAY, LAST_DAY, from_new_york
+from tasks.fault_plans import read_plan, require_known
 
 DEFAULT_SEED = 1
 STARTS_AT = time(9, 25)  # New York: five minutes before the bell, so start-up has happened when it rings
@@ -66,6 +67,8 @@ def serve_exchange(
     key: str | None,
     secret: str | None,
     rate_limit: int | None = None,
+    faults: Path | None = None,
+    faults_seed: int | None = None,
     on_ready: Callable[[ExchangeUrls], None],
 ) -> None:
     """Serve an exchange on loopback until told to stop.
@@ -77,16 +80,32 @@ def serve_exchange(
         key: the only key accepted, with `secret`; None accepts any.
         secret: see `key`.
         rate_limit: requests a minute of the venue's time before 429, or None for any number.
+        faults: the file of a fault plan; none: no faults until POST /sim/faults.
+        faults_seed: decides in place of the plan's own.
         on_ready: called with the addresses once requests are answered.
 
     Raises:
-        ConfigError: the plan is wrong, one of key and secret is missing, or the port is taken.
+        ConfigError: a plan is wrong, one of key and secret is missing, or the port is taken.
         DataError: bars are missing or unusable.
     """
     if (key is None) != (secret is None):
         raise ConfigError("--key and --secret go together: give both, or neither to accept any")
-    options = ServerOptions(port=port, pace=pace, key=key, secret=secret, rate_limit=rate_limit)
-    serve(open_floor(plan), options, on_ready=on_ready)
+    if faults is None and faults_seed is not None:
+        raise ConfigError("--faults-seed decides what a plan leaves to chance: give --faults too")
+    lies = None if faults is None else read_plan(faults)
+    floor = open_floor(plan)
+    if lies is not None:
+        require_known(lies, floor.market.symbols, source=str(faults))
+    options = ServerOptions(
+        port=port,
+        pace=pace,
+        key=key,
+        secret=secret,
+        rate_limit=rate_limit,
+        faults=lies,
+        faults_seed=faults_seed,
+    )
+    serve(floor, options, on_ready=on_ready)
 
 
 def _market(plan: ExchangePlan, seed: int) -> Market:

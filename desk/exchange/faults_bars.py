@@ -34,7 +34,7 @@ class Publication:
             frozen: windows in which nothing is published; [start, end).
             now: the venue's time.
         """
-        ahead = pl.col("ts") > pl.lit(now - PUBLISH_AFTER, PUBLICATION_SCHEMA["ts"])
+        ahead = ahead_of(now)
         self._due: list[tuple[datetime, FaultKind]] = []
         strikes: dict[tuple[str, datetime], Strike] = {}
         bars = table.filter(ahead).select("ts", "symbol").unique().sort("ts", "symbol")
@@ -50,6 +50,11 @@ class Publication:
         """Count the faults whose bars' time has come."""
         while self._due and self._due[0][0] <= now:
             mischief.note(self._due.pop(0)[1])
+
+
+def ahead_of(now: datetime) -> pl.Expr:
+    """Tell per row whether its minute is due for publication after `now`."""
+    return pl.col("ts") > pl.lit(now - PUBLISH_AFTER, PUBLICATION_SCHEMA["ts"])
 
 
 def _struck(table: pl.DataFrame, strikes: dict[tuple[str, datetime], Strike]) -> pl.DataFrame:

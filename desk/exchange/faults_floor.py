@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
 
+import polars as pl
+
 from desk.exchange.books import Holding
 from desk.exchange.faults import Mischief, Strike
-from desk.exchange.faults_bars import Publication
+from desk.exchange.faults_bars import Publication, ahead_of
 from desk.exchange.faults_stream import Cut, StreamFaults
 from desk.exchange.floor import Floor
 from desk.exchange.orders import Status, VenueEvent, VenueOrder
@@ -42,6 +44,7 @@ class FloorFaults:
         self.stream = StreamFaults(mischief, lambda: floor.now)
         self._generation = 0
         self._publication: Publication | None = None
+        self._honest: pl.DataFrame | None = None  # the session's publications before any plan
         self._shares: dict[str, Decimal] = {}  # of orders whose first fill is cut
         self._cancel_takes: timedelta | None = None  # the floor's own, while ours is in its place
         self._arrival_takes: timedelta | None = None
@@ -60,8 +63,7 @@ class FloorFaults:
 
     def counts(self) -> dict[str, int]:
         """Give how often each fault was done up to now, by its word."""
-        if self._publication is not None:
-            self._publication.settle(self.mischief, self.floor.now)
+        self._settle()
         return self.mischief.counts
 
     def holdings_at(self, instant: datetime) -> tuple[Holding, ...]:
@@ -88,10 +90,13 @@ class FloorFaults:
             for at, strike in due
             if strike.kind is FaultKind.FEED_FROZEN
         ]
-        if self._publication is not None:
-            self._publication.settle(mischief, floor.now)
-        if frozen or mischief.has(Family.BAR):
-            table = floor.tape.publications()
+        self._settle()
+        if self._honest is None and (frozen or mischief.has(Family.BAR)):
+            self._honest = floor.tape.publications()
+        if self._honest is not None:
+            # What another plan has published stays; from now on it is this one's.
+            ahead = ahead_of(floor.now)
+            table = pl.concat([floor.tape.publications().filter(~ahead), self._honest.filter(ahead)])
             self._publication = Publication(table, mischief, frozen=frozen, now=floor.now)
             floor.tape.publish(self._publication.table)
         if floor.hours.session_date < LAST_DAY - timedelta(days=7):
@@ -99,10 +104,16 @@ class FloorFaults:
             # Planned after the floor's own entry of that instant, so the session has begun by then.
             floor.at(following.opens_at - EXTENDED_BEFORE, lambda: self._begin_again(generation))
 
+    def _settle(self) -> None:
+        """Count the bars' faults that have come out."""
+        if self._publication is not None:
+            self._publication.settle(self.mischief, self.floor.now)
+
     def _begin_again(self, generation: int) -> None:
         """Begin the next session, unless another plan has planned it."""
         if generation == self._generation:
-            self._publication = None
+            self._settle()
+            self._publication = self._honest = None
             self._begin()
 
     def _act_of(self, strike: Strike, generation: int) -> Callable[[], None]:
