@@ -49,6 +49,7 @@ class Auditor:
         self.fills: dict[str, Mapping[str, str]] = {}  # by execution id
         self.by_hand: set[str] = set()  # order ids of a person
         self.touched: set[str] = set()  # symbols a person traded
+        self.unseen: set[str] = set()  # of these, those the desk has not found out about yet
         # the ledger's side
         self.orders: dict[str, Known] = {}
         self.cash: Fraction | None = None
@@ -64,6 +65,9 @@ class Auditor:
         self.entered: set[tuple[str, str, str]] = set()
         self.prices: dict[str, Fraction] = {}
         self.loss_due: Row | None = None
+        self.granted = ""  # the session in which a person released a latch
+        self.result = Fraction(0)  # of the newest minute
+        self.result_base = Fraction(0)  # where the day's loss is measured from: a release moves it (R3)
         self.started = False  # whether the process that writes now has begun its session
         self.killing = False  # whether it is the kill switch's own
         self.lagging = False  # whether the broker's lists may be behind now
@@ -78,6 +82,7 @@ class Auditor:
         """Learn that an order is a person's."""
         self.by_hand.add(order_id)
         self.touched.add(symbol)
+        self.unseen.add(symbol)
 
     def process_started(self, *, killing: bool = False) -> None:
         """Learn that another process writes from now on."""
@@ -209,6 +214,7 @@ class Auditor:
             self.session_date = row["session_date"]
             self.orders_today = 0
             self.loss_due = None
+            self.result = self.result_base = Fraction(0)
         self.level("I9")
 
     def level(self, invariant: str) -> None:
@@ -260,7 +266,27 @@ class Auditor:
             check_limits(intent, book, self.limits)
         else:
             check_exit(intent, book)
+            self._known_right(intent)
         self.orders[client_order_id] = Known(intent)
+
+    def _known_right(self, intent: Row) -> None:
+        """No exit leaves a position that the desk itself found to be another, and nobody booked yet (I9)."""
+        symbol = intent["symbol"]
+        if symbol not in self.touched or symbol in self.unseen or self.lagging:
+            return
+        self._check("I9")
+        ours, theirs = self.held().get(symbol, Fraction(0)), self.venue.positions.get(symbol, Fraction(0))
+        for execution_id, made in self.fills.items():
+            is_booked = execution_id in self.booked or execution_id in self.before_opening
+            planned = self.orders.get(made["client_order_id"])
+            if made["symbol"] == symbol and not is_booked and planned is not None:
+                theirs -= signed(made["side"], Fraction(made["qty"]))  # on its way to the ledger
+        if ours != theirs:
+            raise Broken(
+                "I9",
+                f"exit {intent['client_order_id']} leaves {plain(ours)} {symbol}; the desk found out that "
+                f"the venue has {plain(theirs)}, and has not booked it",
+            )
 
     def _entry(self, intent: Row) -> None:
         client_order_id, symbol = intent["client_order_id"], intent["symbol"]
@@ -383,6 +409,7 @@ class Auditor:
         """A break has a cause that the harness knows of (I9)."""
         found = row["found"]
         self.breaks[found["break_id"]] = found
+        self.unseen.discard(found["key"])
         self._check("I9")
         symbol_kinds = ("position", "foreign_fill")
         explained = (
@@ -411,6 +438,8 @@ class Auditor:
         if not operator:
             raise Broken("I7", f"latch {row['name']} is released by {row['by']}, who is no person")
         self.latches.pop(row["name"], None)
+        if row["name"] == "daily_loss":
+            self.result_base = self.result
 
     def _killed(self, _: Row, __: bool) -> None:
         """Verified means that the venue itself has nothing open and nothing held (I14)."""
@@ -433,8 +462,11 @@ class Auditor:
         ):
             raise Broken("I7", f"the loss at {due['bar_ts']} reached the limit and nothing latched")
         result = Fraction(row["realized_pnl"]) + Fraction(row["unrealized_pnl"]) - Fraction(row["fees"])
-        is_due = -result >= self.limits["daily_loss_usd"] and "daily_loss" not in self.latches
-        self.loss_due = row if is_due and self.started else None
+        self.result = result
+        loss = self.result_base - result
+        is_due = loss >= self.limits["daily_loss_usd"] and "daily_loss" not in self.latches
+        is_anew = self.granted == row["session_date"]
+        self.loss_due = row if is_due and self.started and not is_anew else None
 
     # ---- the end ---------------------------------------------------------------------------
 
