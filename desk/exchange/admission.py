@@ -84,7 +84,7 @@ def admit(draft: Draft, situation: Situation) -> Admission:
         intent = "sell_to_close" if draft.side is Side.SELL else "buy_to_close"
         if draft.order_class in (OrderClass.BRACKET, OrderClass.OTO):
             raise unprocessable(f"{draft.order_class} orders must be entry orders")
-        _check_available(draft, shares, position, situation.resting)
+        check_available(draft, shares, position, situation.resting)
         price = ZERO
     _check_leg_prices(draft, situation)
     if draft.position_intent is not None and draft.position_intent != intent:
@@ -92,6 +92,27 @@ def admit(draft: Draft, situation: Situation) -> Admission:
             f"position intent mismatch, inferred: {intent}, specified: {draft.position_intent}"
         )
     return Admission(intent, price, ZERO if draft.qty is not None else _unit_price(draft, situation))
+
+
+def check_available(draft: Draft, shares: Decimal, position: Decimal, resting: Sequence[VenueOrder]) -> None:
+    """Refuse to close more than is held and not already held for other orders."""
+    closing = [other for other in resting if other.side is draft.side and other.shares_held > 0]
+    held = sum((other.shares_held for other in closing), ZERO)
+    available = max(abs(position) - held, ZERO)
+    if shares <= available:
+        return
+    asked = f"requested: {_text(shares)}, available: {_text(available)}"
+    related = {"related_orders": [other.order_id for other in closing]} if closing else {}
+    raise Refusal(
+        403,
+        FORBIDDEN,
+        f"insufficient qty available for order ({asked})",
+        available=_text(available),
+        existing_qty=_text(abs(position)),
+        held_for_orders=_text(held),
+        symbol=draft.symbol,
+        **related,
+    )
 
 
 def check_window(force: TimeInForce, now: datetime, hours: SessionHours) -> None:
@@ -153,27 +174,6 @@ def _check_wash_trade(draft: Draft, resting: Sequence[VenueOrder]) -> None:
             existing_order_id=other.order_id,
             reject_reason=f"opposite side {kind} order exists",
         )
-
-
-def _check_available(draft: Draft, shares: Decimal, position: Decimal, resting: Sequence[VenueOrder]) -> None:
-    """Refuse to close more than is held and not already held for other orders."""
-    closing = [other for other in resting if other.side is draft.side and other.shares_held > 0]
-    held = sum((other.shares_held for other in closing), ZERO)
-    available = max(abs(position) - held, ZERO)
-    if shares <= available:
-        return
-    asked = f"requested: {_text(shares)}, available: {_text(available)}"
-    related = {"related_orders": [other.order_id for other in closing]} if closing else {}
-    raise Refusal(
-        403,
-        FORBIDDEN,
-        f"insufficient qty available for order ({asked})",
-        available=_text(available),
-        existing_qty=_text(abs(position)),
-        held_for_orders=_text(held),
-        symbol=draft.symbol,
-        **related,
-    )
 
 
 def _check_opening(draft: Draft, situation: Situation) -> Decimal:

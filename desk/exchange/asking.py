@@ -1,8 +1,9 @@
 """What a client asks of an open order: a cancel, or a replacement.
 
 Both are asked and then done: at once, or after `cancel_takes` and `replace_takes` of venue time, with the
-order `pending_cancel` or `pending_replace` in between. It goes on meeting the market meanwhile, so a fill can
-win; then the stream says `order_cancel_rejected` or `order_replace_rejected`.
+order `pending_cancel` or `pending_replace` in between; an order that is not at the exchange (accepted, held,
+suspended, ...) is the broker's own to change, at once. What is under way goes on meeting the market, so a
+fill can win; then the stream says `order_cancel_rejected` or `order_replace_rejected`.
 
 A replacement is a new order with an id of its own; the old one ends as `replaced`. It asks for the quantity
 stated, or else for the ORIGINAL quantity, whatever the old one had executed (Alpaca-API #165, open since
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from desk.exchange.admission import Admission, check_window
+from desk.exchange.admission import Admission, check_available, check_window
 from desk.exchange.crossing import Crossing
 from desk.exchange.groups import Groups
 from desk.exchange.lives import Lives
@@ -36,6 +37,7 @@ NOT_REPLACEABLE = frozenset(
 )
 # Told "cancel" or "replace" and the order asked about, before it is judged; it may act on the order.
 Warned = Callable[[str, VenueOrder], None]
+AT_EXCHANGE = frozenset({Status.NEW, Status.PARTIALLY_FILLED})  # others are the broker's to change at once
 Admit = Callable[[Draft, VenueOrder], Admission]  # judges a draft in the place of an open order
 
 
@@ -78,7 +80,7 @@ class Asking:
         if order_id in self._blotter.replacing or order.waits_for is not None:
             raise unprocessable("cannot cancel order in pending_replace status")
         timeline = self._lives.timeline
-        if self.cancel_takes <= timedelta(0):
+        if self.cancel_takes <= timedelta(0) or order.status not in AT_EXCHANGE:
             self._lives.end(replace(order, cancel_requested_at=timeline.now), Status.CANCELED)
             return
         self._lives.change(
@@ -149,11 +151,12 @@ class Asking:
             admission = self._admit(draft, old)
         else:
             self._check_pair(old, draft)
+            self._check_leg_qty(old, draft)
             admission = Admission(old.position_intent, ZERO)
         new = self._record(old, draft, admission)
         self._blotter.replacing[order_id] = new.order_id
         answered = replace(new, leg_ids=old.leg_ids)
-        if self.replace_takes <= timedelta(0):
+        if self.replace_takes <= timedelta(0) or old.status not in AT_EXCHANGE:
             self._replace_due(order_id)
             return answered
         was = old.status
@@ -252,6 +255,21 @@ class Asking:
                 sign = ">" if old.side.sign < 0 else "<"
                 raise unprocessable(f"take_profit.limit_price must be {sign} stop_loss.stop_price")
 
+    def _check_leg_qty(self, old: VenueOrder, draft: Draft) -> None:
+        """Refuse a working leg that would ask for more than is left of the position."""
+        if self._blotter.is_working(old.order_id):
+            assert draft.qty is not None
+            check_available(draft, draft.qty, self._lives.books.qty(old.symbol), self._others(old))
+
+    def _others(self, old: VenueOrder) -> list[VenueOrder]:
+        """Give the symbol's open orders that share nothing with this one."""
+        grouped = old.group_id is not None
+        return [
+            other
+            for other in self._blotter.open_of(old.symbol)
+            if other.order_id != old.order_id and not (grouped and other.group_id == old.group_id)
+        ]
+
     def _record(self, old: VenueOrder, draft: Draft, admission: Admission) -> VenueOrder:
         """Make the new order; until it takes over it holds what it needs beyond the old one."""
         same_force = draft.time_in_force is old.time_in_force
@@ -312,9 +330,8 @@ class Asking:
             return "replacement was canceled"
         if new.qty <= old.filled_qty and old.filled_qty > 0:
             return "qty must be > filled_qty"
-        if new.position_intent.endswith("_to_close") and old.parent_id is None:
-            others = [o for o in self._blotter.open_of(new.symbol) if o.side is new.side]
-            held = sum((o.shares_held for o in others if o.order_id != old.order_id), ZERO)
+        if new.position_intent.endswith("_to_close") and self._blotter.is_working(old.order_id):
+            held = sum((o.shares_held for o in self._others(old) if o.side is new.side), ZERO)
             if new.qty > abs(self._lives.books.qty(new.symbol)) - held:
                 return "insufficient qty available for order"
         return None
