@@ -1,6 +1,6 @@
-"""The account's activities over HTTP: fills and fees, filtered and paged (ALPACA.md sections 2.1 and 2.2).
+"""The account's activities over HTTP: fills, fees and splits, filtered and paged (ALPACA.md section 2.1).
 
-Activities are two lists that only grow at their ends, so a page is found by searching their instants, not by
+Activities are lists that only grow at their ends, so a page is found by searching their instants, not by
 reading them all: the hundred-thousandth fill is answered as quickly as the first. No two activities of an
 account have the same instant. A page token is the id of the last activity given; the id begins with its
 New York time, which is where the search starts.
@@ -21,15 +21,15 @@ from desk.exchange import query
 from desk.exchange.books import FeeCharge
 from desk.exchange.door import FrontDoor, reply
 from desk.exchange.floor import Floor
-from desk.exchange.orders import Execution, Status
+from desk.exchange.orders import Execution, SplitDone, Status, fixed_id
 from desk.exchange.refusals import BAD_REQUEST, Refusal
 from desk.exchange.wire import Json, amount, instant
 from desk.hours import from_new_york, new_york
 
 PAGE_MAX = 100
-FILL, FEE = "FILL", "FEE"
-GROUPS = {"TRANS": ("CSD", "CSW"), "MISC": (FEE,)}  # the words that stand for several kinds
-# What the service knows; an account here has fills and fees, the others are asked for and are not there.
+FILL, FEE, SPLIT = "FILL", "FEE", "SPLIT"
+GROUPS = {"TRANS": ("CSD", "CSW"), "MISC": (FEE, SPLIT)}  # the words that stand for several kinds
+# What the service knows; an account here has fills, fees and splits, and none of the others.
 KINDS = frozenset({
     "FILL", "TRANS", "MISC", "ACATC", "ACATS", "CFEE", "CGD", "CSD", "CSW", "DIV", "DIVCGL", "DIVCGS",
     "DIVFEE", "DIVFT", "DIVNRA", "DIVROC", "DIVTW", "DIVTXEX", "FEE", "INT", "INTNRA", "INTTW", "JNL", "JNLC",
@@ -38,7 +38,7 @@ KINDS = frozenset({
 })  # fmt: skip
 CATEGORIES = ("trade_activity", "non_trade_activity")
 
-Activity = Execution | FeeCharge
+Activity = Execution | FeeCharge | SplitDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,15 @@ class ActivitiesApi:
 
     def _rows(self, kinds: frozenset[str], span: Span, *, newest_first: bool) -> Iterator[Activity]:
         """Give the activities of some kinds within a span, in order, none more than is read."""
-        books = self._floor.books
-        sources: list[Sequence[Activity]] = []
-        if FILL in kinds:
-            sources.append(books.executions)
-        if FEE in kinds:
-            sources.append(books.charges)
+        sources = (rows for kind, rows in self._sources() if kind in kinds)
         slices = [_slice(rows, span, newest_first=newest_first) for rows in sources]
         return merge(*slices, key=_at, reverse=newest_first)
+
+    def _sources(self) -> tuple[tuple[str, Sequence[Activity]], ...]:
+        """Give what there is of each kind, oldest first; a split counts where something was held."""
+        books = self._floor.books
+        splits = [split for split in self._floor.splits if split.before != 0]
+        return (FILL, books.executions), (FEE, books.charges), (SPLIT, splits)
 
     def _span(self, request: Request, *, newest_first: bool) -> Span:
         """Read the bounds: after and until, a date, and the page before."""
@@ -124,11 +125,10 @@ class ActivitiesApi:
         except ValueError as error:
             raise refusal from error
         at = from_new_york(day, clock) + millisecond
-        books = self._floor.books
         # An hour that daylight saving repeats is written twice.
         for start in (at, at + timedelta(hours=1)):
             span = Span(start - timedelta(microseconds=1), start + timedelta(milliseconds=1))
-            for rows in (books.executions, books.charges):
+            for _, rows in self._sources():
                 for row in _slice(rows, span, newest_first=False):
                     if activity_id(row) == token:
                         return row.at
@@ -137,12 +137,24 @@ class ActivitiesApi:
 
 def write(row: Activity) -> Json:
     """Write an activity."""
-    return _fill(row) if isinstance(row, Execution) else _fee(row)
+    match row:
+        case Execution():
+            return _fill(row)
+        case FeeCharge():
+            return _fee(row)
+        case SplitDone():
+            return _split(row)
 
 
 def activity_id(row: Activity) -> str:
     """Give an activity's id: New York's local time to the millisecond, then the thing's own id."""
-    name = row.execution_id if isinstance(row, Execution) else row.activity_id
+    match row:
+        case Execution():
+            name = row.execution_id
+        case FeeCharge():
+            name = row.activity_id
+        case SplitDone():
+            name = split_id(row)
     local = new_york(row.at)
     return f"{local.strftime('%Y%m%d%H%M%S')}{local.microsecond // 1000:03d}::{name}"
 
@@ -178,6 +190,26 @@ def _fee(charge: FeeCharge) -> Json:
     }
 
 
+def _split(done: SplitDone) -> Json:
+    """Write a split as a SPLIT activity: what it added to the position, or took from it."""
+    return {
+        "activity_type": SPLIT,
+        "id": activity_id(done),
+        "date": new_york(done.at).date().isoformat(),
+        "created_at": instant(done.at),
+        "net_amount": "0",
+        "symbol": done.symbol,
+        "qty": amount(done.after - done.before),
+        "description": f"{amount(done.new)} for {amount(done.old)} split of {done.symbol}",
+        "status": "executed",
+    }
+
+
+def split_id(done: SplitDone) -> str:
+    """Give a split's id."""
+    return fixed_id(f"split:{done.symbol}:{done.at.isoformat()}")
+
+
 def _kinds(request: Request) -> frozenset[str]:
     """Read which activities are asked for, by path, by list or by category.
 
@@ -195,9 +227,10 @@ def _kinds(request: Request) -> frozenset[str]:
     if kinds and category:
         raise Refusal(422, BAD_REQUEST, "category cannot be used with activity_types")
     if category:
-        return frozenset({FILL} if query.choice(wanted, "category", CATEGORIES) == CATEGORIES[0] else {FEE})
+        trades = query.choice(wanted, "category", CATEGORIES) == CATEGORIES[0]
+        return frozenset({FILL}) if trades else KINDS - {FILL}
     if not kinds:
-        return frozenset({FILL, FEE})
+        return KINDS
     return frozenset(one for kind in kinds for one in GROUPS.get(kind, (kind,)))
 
 

@@ -11,10 +11,13 @@ A day belongs to its session from 04:00 New York until 04:00 of the next session
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from heapq import merge
+from operator import attrgetter
 
-from desk.exchange.books import Books, Opening
+from desk.exchange.books import Books, FeeCharge, Opening
 from desk.exchange.floor import Floor
-from desk.exchange.tape import Tape
+from desk.exchange.orders import Execution, SplitDone
+from desk.exchange.tape import EXTENDED_BEFORE, Tape
 from desk.hours import session_hours
 from desk.money import ZERO
 from schemas.account import SessionHours
@@ -56,20 +59,21 @@ class EquityHistory:
         ends = Opening.of(floor.hours.session_date, floor.books)
         if place + 1 < len(floor.openings):
             ends = floor.openings[place + 1]
-        done = iter(floor.books.executions[opening.executions : ends.executions])
-        paid = iter(floor.books.charges[opening.charges : ends.charges])
+        begins = self._hours(opening).opens_at - EXTENDED_BEFORE
+        events: Iterator[Execution | FeeCharge | SplitDone] = merge(
+            floor.books.executions[opening.executions : ends.executions],
+            floor.books.charges[opening.charges : ends.charges],
+            [split for split in floor.splits if split.at >= begins],
+            key=attrgetter("at"),
+        )
         books = Books(opening.cash)
         books.holdings = dict(opening.holdings)
-        next_done, next_paid = next(done, None), next(paid, None)
+        following = next(events, None)
         for at in instants:
-            while next_done is not None and next_done.at <= at:
-                books.book(next_done)
-                next_done = next(done, None)
-            while next_paid is not None and next_paid.at <= at:
-                books.cash -= next_paid.amount
-                next_paid = next(paid, None)
-            marks = self._marks(books, opening, at)
-            yield books.totals(marks, reserved=ZERO).equity
+            while following is not None and following.at <= at:
+                _apply(books, following)
+                following = next(events, None)
+            yield books.totals(self._marks(books, opening, at), reserved=ZERO).equity
 
     def _marks(self, books: Books, opening: Opening, at: datetime) -> dict[str, Decimal]:
         """Give the price of every held symbol that had one."""
@@ -96,3 +100,14 @@ class EquityHistory:
         hours = session_hours(opening.session_date)
         assert hours is not None  # the floor opened on it
         return hours
+
+
+def _apply(books: Books, event: Execution | FeeCharge | SplitDone) -> None:
+    """Let the books go through what happened once more."""
+    match event:
+        case Execution():
+            books.book(event)
+        case FeeCharge():
+            books.cash -= event.amount
+        case SplitDone():
+            books.split(event.symbol, event.new / event.old)

@@ -289,6 +289,8 @@ class SplitDone:
     at: datetime
     adjusted: tuple[str, ...] = field(default=())  # ids of open orders whose quantity and prices changed
     canceled: tuple[str, ...] = field(default=())
+    before: Decimal = field(default=Decimal(0))  # the account's shares, signed
+    after: Decimal = field(default=Decimal(0))
 
 
 @dataclass(slots=True)

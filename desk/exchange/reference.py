@@ -9,11 +9,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from desk.exchange import query
+from desk.exchange.activities import split_id
+from desk.exchange.corporate import cusip
 from desk.exchange.door import FrontDoor, reply
 from desk.exchange.floor import EXTENDED_AFTER, Floor
+from desk.exchange.orders import SplitDone
 from desk.exchange.refusals import BAD_REQUEST, NOT_FOUND, Refusal
 from desk.exchange.venue import next_edges
-from desk.exchange.wire import Json, asset_id, settlement
+from desk.exchange.wire import Json, amount, asset_id, settlement
 from desk.hours import FIRST_DAY, LAST_DAY, new_york, sessions_between
 from schemas.account import Asset, SessionHours
 
@@ -91,7 +94,7 @@ class ReferenceApi:
         raise Refusal(404, NOT_FOUND, f"option contract not found for {request.path_params['name']}")
 
     async def announcements(self, request: Request) -> Response:
-        """Answer corporate actions announced: this venue's market has none; the request is checked."""
+        """Answer corporate actions announced: here the splits applied, whose dates are all one."""
         wanted = request.query_params
         kinds = query.words(wanted, "ca_types")
         if not kinds:
@@ -105,11 +108,18 @@ class ReferenceApi:
         if not timedelta(0) <= until - since <= ANNOUNCEMENT_SPAN:
             message = f"since to until must be 0 to {ANNOUNCEMENT_SPAN.days} days"
             raise Refusal(422, BAD_REQUEST, message)
-        return reply([])
+        if "split" not in (kind.lower() for kind in kinds):
+            return reply([])
+        symbol = wanted.get("symbol")
+        found = [split for split in self._floor.splits if not symbol or split.symbol == symbol]
+        return reply([_announcement(one) for one in found if since <= new_york(one.at).date() <= until])
 
     async def announcement(self, request: Request) -> Response:
-        """Answer one announcement: there is none."""
+        """Answer one announcement."""
         name = request.path_params["announcement_id"]
+        for split in self._floor.splits:
+            if split_id(split) == name:
+                return reply(_announcement(split))
         raise Refusal(404, NOT_FOUND, f"announcement not found for {name}")
 
 
@@ -157,6 +167,29 @@ def asset(found: Asset) -> Json:
         "borrow_status": "easy_to_borrow" if found.easy_to_borrow else "hard_to_borrow",
         "fractionable": found.fractionable,
         "attributes": [],
+    }
+
+
+def _announcement(split: SplitDone) -> Json:
+    """Write a split as an announcement, in the lower-case words alpaca-py reads, which the service sends."""
+    day = new_york(split.at).date().isoformat()
+    return {
+        "id": split_id(split),
+        "corporate_action_id": split_id(split).replace("-", "")[:12].upper(),
+        "ca_type": "split",
+        "ca_sub_type": "stock_split" if split.new >= split.old else "reverse_split",
+        "initiating_symbol": split.symbol,
+        "initiating_original_cusip": cusip(split.symbol),
+        "target_symbol": split.symbol,
+        "target_original_cusip": cusip(split.symbol),
+        "declaration_date": day,
+        "effective_date": day,
+        "ex_date": day,
+        "record_date": day,
+        "payable_date": day,
+        "cash": "0",
+        "old_rate": amount(split.old),
+        "new_rate": amount(split.new),
     }
 
 

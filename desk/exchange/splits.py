@@ -25,6 +25,7 @@ def apply_split(lives: Lives, *, symbol: str, old: Decimal, new: Decimal) -> Spl
     if old <= 0 or new <= 0:
         raise ValueError(f"a split is of positive numbers of shares, got {old} for {new}")
     ratio = new / old
+    before = lives.books.qty(symbol)
     lives.books.split(symbol, ratio)
     adjusted: list[str] = []
     canceled: list[str] = []
@@ -40,7 +41,16 @@ def apply_split(lives: Lives, *, symbol: str, old: Decimal, new: Decimal) -> Spl
         else:
             lives.change(changed, "restated")
             adjusted.append(order.order_id)
-    return SplitDone(symbol, old, new, lives.timeline.now, tuple(adjusted), tuple(canceled))
+    return SplitDone(
+        symbol=symbol,
+        old=old,
+        new=new,
+        at=lives.timeline.stamp(),
+        adjusted=tuple(adjusted),
+        canceled=tuple(canceled),
+        before=before,
+        after=lives.books.qty(symbol),
+    )
 
 
 def _adjusted(order: VenueOrder, ratio: Decimal) -> VenueOrder | None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from desk.exchange.server import ExchangeServer
-from tests.desk.exchange.makers import CLOSE, DAY, NEXT_DAY, OPEN, at, flat, floor_of
+from tests.desk.exchange.makers import CLOSE, DAY, NEXT_DAY, OPEN, ask_for, at, flat, floor_of
 
 KEYS = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
 SETTINGS = "/v2/account/configurations"
@@ -322,3 +322,37 @@ def test_continuous_reporting_goes_on_through_the_night(http: httpx.Client) -> N
     assert {after - before for before, after in pairwise(hours)} == {3600}
     assert hours[-1] == int((OPEN + timedelta(days=1)).timestamp()) - 1800  # 13:00 UTC
     assert len(hours) == 25
+
+
+def test_a_split_is_an_activity_and_no_gain() -> None:
+    """Ten shares become forty: SPLIT tells the thirty added, and history goes through it as well."""
+    floor = floor_of()
+    floor.advance(at(20))
+    floor.submit(ask_for(qty="10"))
+    floor.advance(at(3600))
+    floor.split("SPY", Decimal(1), Decimal(4))
+    floor.split("QQQ", Decimal(1), Decimal(2))
+    floor.advance(at(7200))
+    with (
+        ExchangeServer(floor) as server,
+        httpx.Client(base_url=server.url, headers=KEYS) as http,
+    ):
+        (split,) = http.get("/v2/account/activities/SPLIT").json()
+        kinds = [row["activity_type"] for row in http.get("/v2/account/activities").json()]
+        others = http.get("/v2/account/activities", params={"category": "non_trade_activity"}).json()
+        rest = http.get("/v2/account/activities", params={"page_token": split["id"]}).json()
+        body = history(http, period="1D", timeframe="1H")
+        account = http.get("/v2/account").json()
+
+    assert (split["symbol"], split["qty"], split["net_amount"], split["date"]) == (
+        "SPY",
+        "30",
+        "0",
+        "2024-08-27",
+    )
+    assert kinds == ["SPLIT", "FILL"]
+    assert others == [split]
+    assert [row["activity_type"] for row in rest] == ["FILL"]
+    # This market goes on at 100 whatever is split, so forty shares are worth four times as much.
+    assert body["equity"] == pytest.approx([99_999.9, 102_999.9, 102_999.9])
+    assert body["equity"][-1] == float(account["equity"])

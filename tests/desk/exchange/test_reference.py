@@ -1,14 +1,19 @@
 """Reference data over HTTP: clock and calendar of both versions, assets, watchlists, announcements."""
 
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
+from alpaca.trading.client import TradingClient
+from alpaca.trading.enums import CorporateActionType
+from alpaca.trading.requests import GetCorporateAnnouncementsRequest
 
 from desk.exchange.server import ExchangeServer
 from schemas.account import Asset
-from tests.desk.exchange.makers import floor_of
+from tests.desk.exchange.makers import OPEN, floor_of
 
 KEYS = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
 CALENDAR = "/v2/calendar"
@@ -172,6 +177,39 @@ def test_announcements_are_none_and_asked_for_rightly(http: httpx.Client) -> Non
     ):
         assert http.get(ANNOUNCED, params={**good, **bad}).status_code == 422, bad
     assert http.get(f"{ANNOUNCED}/42").status_code == 404
+
+
+@pytest.mark.filterwarnings("ignore:get_corporate_announcement:DeprecationWarning")  # the client's own
+def test_splits_are_announced_as_alpacas_client_reads_them() -> None:
+    """Found by kind, symbol and date, and by id."""
+    floor = floor_of()
+    floor.advance(OPEN)
+    floor.split("SPY", Decimal(1), Decimal(4))
+    floor.split("QQQ", Decimal(10), Decimal(1))
+    with ExchangeServer(floor) as server:
+        client = TradingClient("k", "s", url_override=server.url)
+        wanted = {
+            "ca_types": [CorporateActionType.SPLIT],
+            "since": date(2024, 8, 1),
+            "until": date(2024, 8, 27),
+        }
+        both = client.get_corporate_announcements(GetCorporateAnnouncementsRequest(**wanted))
+        one = client.get_corporate_announcements(GetCorporateAnnouncementsRequest(**wanted, symbol="QQQ"))
+        none = client.get_corporate_announcements(
+            GetCorporateAnnouncementsRequest(**{**wanted, "until": date(2024, 8, 26)})
+        )
+        by_id = client.get_corporate_announcement_by_id(both[0].id)
+
+    assert [(found.initiating_symbol, found.old_rate, found.new_rate) for found in both] == [
+        ("SPY", 1.0, 4.0),
+        ("QQQ", 10.0, 1.0),
+    ]
+    assert [found.ca_sub_type.value for found in (*both, *one)] == [
+        "stock_split",
+        "reverse_split",
+        "reverse_split",
+    ]
+    assert (none, by_id) == ([], both[0])
 
 
 def test_a_watchlist_is_made_changed_and_deleted(http: httpx.Client) -> None:
