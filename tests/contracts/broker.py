@@ -17,10 +17,20 @@ import polars as pl
 import pytest
 
 from desk.errors import NotFound, Rejected
+from desk.exchange.floor import Floor
 from desk.exchange.market import FrameMarket
 from desk.ports import Broker, Clock, MarketData, TradeUpdates
 from schemas.bars import RAW_SCHEMA
-from schemas.orders import BrokerOrder, OrderIntent, OrderType, Purpose, Side, TimeInForce, TradeUpdate
+from schemas.orders import (
+    BrokerOrder,
+    OrderClass,
+    OrderIntent,
+    OrderType,
+    Purpose,
+    Side,
+    TimeInForce,
+    TradeUpdate,
+)
 
 DAY = date(2025, 11, 26)
 OPEN = datetime(2025, 11, 26, 14, 30, tzinfo=UTC)
@@ -41,6 +51,7 @@ class UnderTest:
     clock: Clock
     updates: TradeUpdates
     by_hand: Callable[[str, Side, Decimal], None]
+    floor: Floor  # over HTTP it belongs to the server's thread: plain settings, and acts planned with `at`
 
 
 def flat_market() -> FrameMarket:
@@ -76,6 +87,16 @@ def order_of(number: int = 0, **changes: Any) -> OrderIntent:
 def resting(number: int = 0, **changes: Any) -> OrderIntent:
     """Give a buy far below the market."""
     return order_of(number, **({"order_type": OrderType.LIMIT, "limit_price": Decimal("90.01")} | changes))
+
+
+def bracket(number: int = 0, **changes: Any) -> OrderIntent:
+    """Give a buy with a take-profit at 110 and a stop at 90."""
+    legs: dict[str, Any] = {
+        "order_class": OrderClass.BRACKET,
+        "take_profit_price": Decimal(110),
+        "stop_loss_price": Decimal(90),
+    }
+    return order_of(number, **(legs | changes))
 
 
 class BrokerContract:
@@ -246,6 +267,193 @@ class BrokerContract:
         assert venue.broker.cancel_all() == 3
         assert venue.broker.open_orders() == ()
         assert venue.broker.cancel_all() == 0
+
+    def test_a_cancel_may_be_under_way(self, venue: UnderTest) -> None:
+        """While the venue takes five minutes the order is pending_cancel and open; then it is canceled."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        order = venue.broker.submit(resting())
+        venue.floor.cancel_takes = 5 * MINUTE
+
+        venue.broker.cancel(order.broker_order_id)
+        venue.broker.cancel(order.broker_order_id)
+        (pending,) = venue.broker.open_orders()
+        venue.clock.sleep_until(OPEN + 6 * MINUTE)
+
+        assert pending.status == "pending_cancel"
+        assert venue.broker.order(order.broker_order_id).status == "canceled"
+        assert venue.broker.open_orders() == ()
+
+    def test_a_fill_may_win_over_a_cancel(self, venue: UnderTest) -> None:
+        """Asked to cancel in time and filled first, the order is filled, and a cancel is refused then."""
+        venue.floor.cancel_takes = 5 * MINUTE
+        venue.clock.sleep_until(OPEN + 5 * MINUTE)
+        order = venue.broker.submit(order_of())
+        venue.broker.cancel(order.broker_order_id)
+        venue.clock.sleep_until(OPEN + 7 * MINUTE)
+
+        assert venue.broker.order(order.broker_order_id).status == "filled"
+        with pytest.raises(Rejected):
+            venue.broker.cancel(order.broker_order_id)
+
+    # --- replace ---
+
+    def test_a_replacement_takes_the_place_of_the_old_order(self, venue: UnderTest) -> None:
+        """It has the intent's id and terms and an id of its own; each names the other, and one is open."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        old = venue.broker.submit(resting())
+
+        new = venue.broker.replace(old.broker_order_id, resting(1, limit_price=Decimal("90.50")))
+
+        was, now = (venue.broker.order(o.broker_order_id) for o in (old, new))
+        assert (was.status, was.replaced_by) == ("replaced", new.broker_order_id)
+        assert (now.status, now.replaces, now.limit_price) == ("new", old.broker_order_id, Decimal("90.50"))
+        assert now.client_order_id == new.client_order_id == resting(1).client_order_id
+        assert _ids(venue.broker.open_orders()) == [new.client_order_id]
+        assert venue.broker.order_by_client_id(old.client_order_id).status == "replaced"
+
+    def test_a_replacements_quantity_is_its_own(self, venue: UnderTest) -> None:
+        """An order filled 100 of 150 and replaced by one of 120 buys 220 in all."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        changes: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": Decimal("100.02")}
+        old = venue.broker.submit(order_of(qty=Decimal(150), **changes))
+        assert venue.broker.order(old.broker_order_id).filled_qty == PER_PRINT
+
+        new = venue.broker.replace(old.broker_order_id, order_of(1, qty=Decimal(120), **changes))
+        venue.clock.sleep_until(OPEN + 2 * MINUTE)
+
+        assert venue.broker.order(new.broker_order_id).filled_qty == Decimal(120)
+        assert venue.broker.order(old.broker_order_id).filled_qty == PER_PRINT
+        (position,) = venue.broker.positions()
+        assert position.qty == PER_PRINT + Decimal(120)
+
+    def test_what_cannot_be_replaced_is_rejected(self, venue: UnderTest) -> None:
+        """Filled, unknown, unchanged and below what was executed: definite refusals that change nothing."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        filled = venue.broker.submit(order_of())
+        rests = venue.broker.submit(resting(1))
+        venue.clock.sleep_until(OPEN + 2 * MINUTE)
+
+        for broker_id, intent in (
+            (filled.broker_order_id, resting(2)),
+            ("61e69015-8549-4bfd-b9c3-01e75843f47d", resting(2)),
+            (rests.broker_order_id, resting(2)),
+        ):
+            with pytest.raises(Rejected):
+                venue.broker.replace(broker_id, intent)
+        assert venue.broker.order(rests.broker_order_id).status == "new"
+        with pytest.raises(NotFound):
+            venue.broker.order_by_client_id(resting(2).client_order_id)
+
+    def test_a_replacement_may_be_under_way_and_lose(self, venue: UnderTest) -> None:
+        """The old order fills before its replacement arrives: one is filled, the other rejected."""
+        venue.floor.replace_takes = 2 * MINUTE
+        venue.clock.sleep_until(OPEN + 5 * MINUTE)
+        changes: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": Decimal("100.02")}
+        old = venue.broker.submit(order_of(**changes))
+        assert venue.broker.order(old.broker_order_id).status == "new"
+
+        new = venue.broker.replace(old.broker_order_id, order_of(1, qty=Decimal(2), **changes))
+        pending = venue.broker.order(old.broker_order_id).status
+        with pytest.raises(Rejected):
+            venue.broker.cancel(old.broker_order_id)
+        venue.clock.sleep_until(OPEN + 8 * MINUTE)
+
+        assert pending == "pending_replace"
+        assert venue.broker.order(old.broker_order_id).status == "filled"
+        assert venue.broker.order(new.broker_order_id).status == "rejected"
+        assert [position.qty for position in venue.broker.positions()] == [Decimal(1)]
+
+    # --- classes of orders ---
+
+    def test_a_bracket_answers_with_its_legs(self, venue: UnderTest) -> None:
+        """Both legs have ids of their own, close the position, and open when the entry is filled."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        entry = venue.broker.submit(bracket())
+        profit, stop = entry.legs
+        venue.clock.sleep_until(OPEN + 2 * MINUTE)
+
+        assert (entry.order_class, profit.side, stop.side) == ("bracket", Side.SELL, Side.SELL)
+        assert (profit.limit_price, stop.stop_price) == (Decimal(110), Decimal(90))
+        assert len({o.broker_order_id for o in (entry, profit, stop)}) == 3
+        assert len({o.client_order_id for o in (entry, profit, stop)}) == 3
+        assert venue.broker.order(entry.broker_order_id).status == "filled"
+        assert venue.broker.order(profit.broker_order_id).status == "new"
+        assert venue.broker.order(stop.broker_order_id).status == "held"
+        legs = {leg.broker_order_id for leg in (profit, stop)}
+        assert {order.broker_order_id for order in venue.broker.open_orders()} == legs
+
+    def test_canceling_an_entry_cancels_its_legs(self, venue: UnderTest) -> None:
+        """Nothing of the bracket is open afterwards."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        entry = venue.broker.submit(bracket(order_type=OrderType.LIMIT, limit_price=Decimal(95)))
+
+        venue.broker.cancel(entry.broker_order_id)
+
+        assert venue.broker.open_orders() == ()
+        assert {venue.broker.order(leg.broker_order_id).status for leg in entry.legs} == {"canceled"}
+
+    def test_an_oco_is_a_take_profit_with_a_stop(self, venue: UnderTest) -> None:
+        """One leg, the stop; the shares are held once, and canceling one ends both."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        venue.broker.submit(order_of())
+        exits = venue.broker.submit(
+            order_of(
+                1,
+                side=Side.SELL,
+                order_type=OrderType.LIMIT,
+                purpose=Purpose.EXIT,
+                order_class=OrderClass.OCO,
+                take_profit_price=Decimal(110),
+                stop_loss_price=Decimal(90),
+                stop_loss_limit_price=Decimal(89),
+            )
+        )
+        (stop,) = exits.legs
+
+        venue.broker.cancel(stop.broker_order_id)
+
+        assert (exits.limit_price, stop.stop_price, stop.limit_price) == (
+            Decimal(110),
+            Decimal(90),
+            Decimal(89),
+        )
+        assert stop.order_type == "stop_limit"
+        assert venue.broker.order(exits.broker_order_id).status == "canceled"
+        assert venue.broker.open_orders() == ()
+
+    @pytest.mark.parametrize("trail", [{"trail_price": Decimal(2)}, {"trail_percent": Decimal("1.5")}])
+    def test_a_trailing_stop_keeps_its_trail(self, venue: UnderTest, trail: dict[str, Any]) -> None:
+        """Its stop stands the trail behind the best price, and the trail can be replaced."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        venue.broker.submit(order_of())
+        exits: dict[str, Any] = {
+            "side": Side.SELL,
+            "order_type": OrderType.TRAILING_STOP,
+            "purpose": Purpose.EXIT,
+        }
+        order = venue.broker.submit(order_of(1, **exits, **trail))
+        now = venue.broker.order(order.broker_order_id)
+        wider = {name: amount + 1 for name, amount in trail.items()}
+
+        new = venue.broker.replace(order.broker_order_id, order_of(2, **exits, **wider))
+
+        after = venue.broker.order(new.broker_order_id)
+        away = next(iter(trail.values()))
+        assert (now.trail_price, now.trail_percent) == (trail.get("trail_price"), trail.get("trail_percent"))
+        assert (now.stop_price, after.stop_price) == (Decimal(100) - away, Decimal(99) - away)
+
+    def test_nothing_fills_while_a_symbol_is_halted(self, venue: UnderTest) -> None:
+        """A new order stays accepted until trading goes on, and then fills at the next print."""
+        venue.floor.at(OPEN + MINUTE, lambda: venue.floor.halt("AAPL"))
+        venue.floor.at(OPEN + 3 * MINUTE, lambda: venue.floor.unhalt("AAPL"))
+        venue.clock.sleep_until(OPEN + MINUTE)
+        order = venue.broker.submit(order_of())
+        venue.clock.sleep_until(OPEN + 2 * MINUTE)
+        halted = venue.broker.order(order.broker_order_id)
+        venue.clock.sleep_until(OPEN + 4 * MINUTE)
+
+        assert (halted.status, halted.filled_qty) == ("accepted", Decimal(0))
+        assert venue.broker.order(order.broker_order_id).status == "filled"
 
     # --- fills and positions ---
 

@@ -20,4 +20,11 @@ class TestInProcess(BrokerContract):
         def by_hand(symbol: str, side: Side, qty: Decimal) -> None:
             venue.trade_by_hand(symbol=symbol, side=side, qty=qty)
 
-        return UnderTest(broker=venue, market=venue, clock=venue, updates=venue.updates(), by_hand=by_hand)
+        return UnderTest(
+            broker=venue,
+            market=venue,
+            clock=venue,
+            updates=venue.updates(),
+            by_hand=by_hand,
+            floor=venue.floor,
+        )

@@ -23,7 +23,8 @@ class TestOverHttp(BrokerContract):
     @pytest.fixture
     def venue(self) -> Iterator[UnderTest]:
         """Give the adapters of a fresh server, connected as the desk's composition does it."""
-        with ExchangeServer(Floor(flat_market(), session_date=DAY)) as server:
+        floor = Floor(flat_market(), session_date=DAY)
+        with ExchangeServer(floor) as server:
             settings = Settings(
                 broker=BrokerSettings(
                     trading_url=server.url,
@@ -44,5 +45,6 @@ class TestOverHttp(BrokerContract):
                 clock=VenueClock(server.url),
                 updates=stream,
                 by_hand=by_hand,
+                floor=floor,
             )
             stream.stop()
