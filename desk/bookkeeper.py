@@ -14,6 +14,8 @@ from desk.hours import session_hours
 from desk.reconciler import Reconciliation, reconcile
 from desk.scribe import booking_date
 from desk.settler import snapshot
+from desk.split_watch import known_splits
+from schemas.account import Split
 from schemas.events import BreakFound, BreakResolved, PositionAdjusted
 from schemas.risk import Break, BreakKind
 
@@ -59,11 +61,12 @@ def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, .
     Raises:
         BrokerUnavailable: the broker's books could not be read.
     """
-    for _ in range(LOOKS):
-        found = _settle_books(desk)
+    found = _settle_books(desk)
+    for _ in range(LOOKS - 1):
         if not found.breaks:
             break
         desk.clock.sleep_until(desk.now() + LOOK_AGAIN)
+        found = _settle_books(desk)
     _record_breaks(desk, found.breaks)
     small = [
         item
@@ -83,7 +86,9 @@ def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, .
 
 
 def _settle_books(desk: Desk) -> Reconciliation:
-    """Repair until settled and give the final comparison."""
+    """Repair until settled and give the final comparison; what a person accepted meanwhile is booked too."""
+    desk.journal.catch_up()
+    splits: tuple[Split, ...] | None = None  # not asked for yet
     for _ in range(ROUNDS_MAX):
         result = reconcile(
             desk.portfolio,
@@ -92,7 +97,12 @@ def _settle_books(desk: Desk) -> Reconciliation:
             session_date_at=booking_date,
             now=desk.now(),
             first_seen=desk.portfolio.opened_at is None,
+            splits=splits or (),
         )
+        if result.settled and splits is None:
+            splits = _splits_behind(desk, result.breaks)
+            if splits:
+                continue
         if result.settled:
             return result
         if all(isinstance(event, PositionAdjusted) for event in result.repairs):
@@ -101,6 +111,13 @@ def _settle_books(desk: Desk) -> Reconciliation:
         for event in result.repairs:
             desk.journal.record(event)
     raise AssertionError(f"reconcile did not settle in {ROUNDS_MAX} rounds: {result.repairs[:3]}")
+
+
+def _splits_behind(desk: Desk, breaks: tuple[Break, ...]) -> tuple[Split, ...]:
+    """Ask whether quantities that differ were split since the books' last session."""
+    symbols = [item.key for item in breaks if item.kind is BreakKind.POSITION]
+    today = booking_date(desk.now())
+    return known_splits(desk, symbols, min(desk.portfolio.session_date or today, today), today)
 
 
 def _record_breaks(desk: Desk, breaks: tuple[Break, ...]) -> None:

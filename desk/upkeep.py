@@ -48,8 +48,7 @@ class Upkeep:
 
     def begin(self) -> None:
         """Take over from recovery, which has just compared the books."""
-        desk = self.desk
-        self._books_at, self._accepted = desk.now(), frozenset(desk.portfolio.accepted_breaks)
+        self._books_at, self._accepted = self.desk.now(), frozenset(self.desk.portfolio.accepted_breaks)
 
     def tend(self, hours: SessionHours) -> None:
         """Learn what happened, then do what cannot wait for the minute."""

@@ -58,6 +58,27 @@ def _check_rounding(intent: Row, rules: Rules) -> None:
         )
 
 
+# The gate's words and the limits they are judged by.
+_LIMIT_OF = {
+    "position_shares": "position_shares_max",
+    "position_notional": "position_notional_max_usd",
+    "position_equity_frac": "position_equity_frac",
+    "order_notional": "order_notional_max_usd",
+    "gross_exposure": "gross_max_usd",
+    "net_exposure": "net_max_usd",
+    "orders_per_day": "orders_per_day",
+    "orders_per_minute": "orders_per_minute",
+}
+
+
+def check_judged(name: str, checks: Iterable[Row], limits: Mapping[str, Fraction]) -> None:
+    """The limits an order was judged by are those the desk was told (I5)."""
+    for check in checks:
+        limit = limits.get(_LIMIT_OF.get(check["reason"], ""))
+        if limit is not None and Fraction(check["limit"]) != limit:
+            raise Broken("I5", f"{name}: {check['reason']} judged by {check['limit']}, told {float(limit):g}")
+
+
 def check_limits(intent: Row, book: Book, limits: Mapping[str, Fraction]) -> None:
     """Approved, resting and UNKNOWN exposure together stay within every limit (I6)."""
     everything = (*book.working, Known(intent))

@@ -1,10 +1,10 @@
-"""Whether two sides of the books are level: what the ledger's rows say, and what the venue has."""
+"""Whether two sides of the books agree: what the ledger's rows say, and what the venue has."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from desk.simulation.audit_books import ENDED, AtVenue, Broken, Known, plain
+from desk.simulation.audit_books import ENDED, AtVenue, Broken, Known, Row, plain
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,43 @@ def _check_ours(invariant: str, sides: Sides, doubted: Collection[str]) -> None:
         if found is None or (found.status in ENDED and client_order_id not in with_legs):
             state = "unknown" if found is None else found.status
             raise Broken(invariant, f"{client_order_id} works in the ledger and is {state} at the venue")
+
+
+# What the venue must say of an order for the ledger to end it so.
+_EVIDENCE = {
+    "canceled": frozenset({"canceled", "replaced", "expired", "done_for_day"}),
+    "expired": frozenset({"expired", "canceled", "done_for_day"}),
+    "replaced": frozenset({"replaced"}),
+}
+
+
+def check_end(row: Row, there: AtVenue | None, state: str, *, is_accepted: bool) -> None:
+    """An order ends only on what the venue has (I4).
+
+    Args:
+        row: the ledger's row that ends it.
+        there: the order as the venue has it, if it does.
+        state: how it ends.
+        is_accepted: whether a person accepted that the venue lacks it.
+    """
+    name = row["client_order_id"]
+    if row["kind"] in ("order_rejected", "order_never_arrived"):
+        if there is not None and there.status != "rejected":
+            raise Broken("I4", f"{name} is {row['kind']} and the venue has it {there.status}")
+        return
+    if not is_accepted and (there is None or there.status not in _EVIDENCE[state]):
+        found = "nothing of it" if there is None else f"it {there.status}"
+        raise Broken("I4", f"{name} ends {state} and the venue has {found}")
+
+
+def check_fill(fill: Row, made: Mapping[str, str] | None) -> None:
+    """A booked execution is one the venue made, with its numbers (I3)."""
+    name = fill["execution_id"]
+    if made is None:
+        raise Broken("I3", f"execution {name} is booked and the venue never made it")
+    for key in ("symbol", "side"):
+        if made[key] != fill[key]:
+            raise Broken("I3", f"execution {name}: {key} {fill[key]}, the venue {made[key]}")
+    for key in ("qty", "price", "fee"):
+        if Fraction(made[key]) != Fraction(fill[key]):
+            raise Broken("I3", f"execution {name}: {key} {fill[key]}, the venue {made[key]}")

@@ -25,8 +25,8 @@ from desk.simulation.audit_books import (
     signed,
     words_of,
 )
-from desk.simulation.audit_intents import Book, check_exit, check_form, check_limits
-from desk.simulation.audit_level import Sides, check_level
+from desk.simulation.audit_intents import Book, check_exit, check_form, check_judged, check_limits
+from desk.simulation.audit_level import Sides, check_end, check_fill, check_level
 
 
 class Auditor:
@@ -245,12 +245,7 @@ class Auditor:
         self._check("I5")
         if approval["client_order_id"] != client_order_id or not approval["checks"]:
             raise Broken("I5", f"{client_order_id} is planned without an approval of its own")
-        for check in approval["checks"]:
-            limit = self.limits.get(_LIMIT_OF.get(check["reason"], ""))
-            if limit is not None and Fraction(check["limit"]) != limit:
-                raise Broken(
-                    "I5", f"{client_order_id}: {check['reason']} judged by {check['limit']}, told {limit}"
-                )
+        check_judged(client_order_id, approval["checks"], self.limits)
         self._check("I15")
         check_form(intent, self.rules)
         self.orders_today += 1
@@ -309,27 +304,15 @@ class Auditor:
     def _ended(self, state: str) -> Callable[[Row], None]:
         def end(row: Row) -> None:
             known = self._order(row)
-            self._evidence(row, known, state)
+            self._check("I4")
+            name = row["client_order_id"]
+            check_end(row, self.by_client.get(name), state, is_accepted=self._accepted_shadow(name))
             known.state = state
 
         return end
 
-    def _evidence(self, row: Row, known: Known, state: str) -> None:
-        """An order ends only on what the venue has (I4)."""
-        self._check("I4")
-        client_order_id = row["client_order_id"]
-        there = self.by_client.get(client_order_id)
-        if row["kind"] in ("order_rejected", "order_never_arrived"):
-            if there is not None and there.status != "rejected":
-                raise Broken("I4", f"{client_order_id} is {row['kind']} and the venue has it {there.status}")
-            return
-        if self._accepted_shadow(client_order_id):
-            return
-        if there is None or there.status not in _EVIDENCE[state]:
-            found = "nothing of it" if there is None else f"it {there.status}"
-            raise Broken("I4", f"{client_order_id} ends {state} and the venue has {found}")
-
     def _accepted_shadow(self, client_order_id: str) -> bool:
+        """Tell whether a person accepted that the venue lacks the order."""
         return any(item.startswith("shadow_order") and client_order_id[:24] in item for item in self.accepted)
 
     def _order(self, row: Row) -> Known:
@@ -368,15 +351,7 @@ class Auditor:
         if execution_id in self.booked or (cumulative is not None and cumulative in self.cumulative):
             return
         self._check("I3")
-        made = self.fills.get(execution_id)
-        if made is None:
-            raise Broken("I3", f"execution {execution_id} is booked and the venue never made it")
-        for name in ("symbol", "side"):
-            if made[name] != fill[name]:
-                raise Broken("I3", f"execution {execution_id}: {name} {fill[name]}, the venue {made[name]}")
-        for name in ("qty", "price", "fee"):
-            if Fraction(made[name]) != Fraction(fill[name]):
-                raise Broken("I3", f"execution {execution_id}: {name} {fill[name]}, the venue {made[name]}")
+        check_fill(fill, self.fills.get(execution_id))
         if execution_id in self.before_opening:
             raise Broken("I3", f"execution {execution_id} is part of the opening balance")
         self.booked.add(execution_id)
@@ -489,24 +464,6 @@ class Auditor:
 def _is_gtc(known: Known) -> bool:
     return bool(known.intent["time_in_force"] == "gtc")
 
-
-_EVIDENCE = {
-    "canceled": frozenset({"canceled", "replaced", "expired", "done_for_day"}),
-    "expired": frozenset({"expired", "canceled", "done_for_day"}),
-    "replaced": frozenset({"replaced"}),
-}
-
-# The gate's words and the limits they are judged by.
-_LIMIT_OF = {
-    "position_shares": "position_shares_max",
-    "position_notional": "position_notional_max_usd",
-    "position_equity_frac": "position_equity_frac",
-    "order_notional": "order_notional_max_usd",
-    "gross_exposure": "gross_max_usd",
-    "net_exposure": "net_max_usd",
-    "orders_per_day": "orders_per_day",
-    "orders_per_minute": "orders_per_minute",
-}
 
 _Handler = Callable[[Auditor, Row, bool], None]
 _HANDLERS: dict[str, _Handler] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import polars as pl
 
 from desk.desk import Desk
-from desk.errors import BrokerUnavailable, OutcomeUnknown
+from desk.errors import BrokerError, BrokerUnavailable, OutcomeUnknown, Rejected
 from desk.journal import Journal
 from desk.ports import StrategyRunner, Wake
 from desk.simulation.memory import ProcessLedger
@@ -52,7 +52,7 @@ class Process:
             clock=DeskClock(world),
             broker=Wire(self),
             market=Feed(world),
-            updates=Gossip(self) if hears else None,
+            updates=Ear(self) if hears else None,
             journal=self.journal,
             recorder=Recorder(world),
             strategies=tuple(Watched(each, world) for each in world.strategies()) if is_trading else (),
@@ -103,7 +103,8 @@ class Wire:
         """Keep both ends."""
         self._process = process
         self._world = process.world
-        self._venue = process.world.venue
+        self._venue = process.world.broker
+        self._unanswered: set[str] = set()  # as the live adapter remembers them, as long as it lives
 
     def account(self) -> BrokerAccount:
         return self._read("account", self._venue.account)
@@ -133,7 +134,10 @@ class Wire:
         return self._read("orders", lambda: self._venue.orders_since(after))
 
     def positions(self) -> tuple[BrokerPosition, ...]:
-        return self._read("positions", self._venue.positions)
+        before = self._world.lags()
+        answer = self._read("positions", self._venue.positions)
+        self._world.positions_asked(before)
+        return answer
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
         fills = self._read("executions", lambda: self._venue.fills_since(after))
@@ -147,8 +151,14 @@ class Wire:
         if world.strikes("arrives_late"):
             world.tell("wire", f"order {intent.client_order_id} hangs on its way to the venue")
             world.deliver_late(intent)
+            self._unanswered.add(intent.client_order_id)
             raise OutcomeUnknown("read timed out")
-        return self._write(f"order {intent.client_order_id}", lambda: self._venue.submit(intent))
+        try:
+            return self._write(f"order {intent.client_order_id}", lambda: self._venue.submit(intent))
+        except Rejected as refusal:
+            if intent.client_order_id not in self._unanswered:
+                raise
+            raise OutcomeUnknown(f"refused ({refusal}), but an earlier send was never answered") from refusal
 
     def cancel(self, broker_order_id: str) -> None:
         self._world.auditor.sends("", holds_lease=self._process.ledger.holds_lease)
@@ -166,8 +176,8 @@ class Wire:
 
     def _read(self, words: str, ask: Callable[[], Answer]) -> Answer:
         self._process.step(f"before asking for {words}")
-        if self._world.is_out() or self._world.strikes("read_fails"):
-            raise BrokerUnavailable(f"{words}: 503 three times")
+        if self._world.is_out():
+            raise BrokerUnavailable(f"{words}: no answer three times")
         answer = ask()
         self._process.step(f"after the answer to {words}")
         return answer
@@ -175,25 +185,26 @@ class Wire:
     def _write(self, words: str, act: Callable[[], Answer]) -> Answer:
         world = self._world
         self._process.step(f"before sending {words}")
-        if world.is_out() or world.strikes("lost_before"):
-            world.tell("wire", f"{words}: connection reset before the venue saw it")
-            raise OutcomeUnknown("connection reset")
-        answer = act()
+        if world.is_out():
+            world.tell("wire", f"{words}: nothing answers, the venue never saw it")
+            raise OutcomeUnknown("no answer")
+        try:
+            answer = act()
+        except BrokerError as error:
+            world.tell("wire", f"{words}: {type(error).__name__}: {error}")
+            self._process.step(f"after the answer to {words}")
+            raise
         self._process.step(f"after the answer to {words}")
-        if world.strikes("lost_after"):
-            world.tell("wire", f"{words}: the venue acted, the answer is lost")
-            raise OutcomeUnknown("504 Gateway Time-out")
         return answer
 
 
-class Gossip:
-    """The user stream: it loses, repeats and reorders."""
+class Ear:
+    """The user stream, and a point of death after hearing something."""
 
     def __init__(self, process: Process) -> None:
-        """Listen to the venue's own stream."""
-        self._world = process.world
+        """Listen to the venue's own stream, which loses, repeats and reorders what the plan says."""
         self._process = process
-        self._inner = process.world.venue.updates()
+        self._inner = process.world.broker.updates()
 
     def start(self) -> None:
         self._inner.start()
@@ -208,32 +219,28 @@ class Gossip:
         return self._inner.is_listening()
 
     def drain(self) -> tuple[TradeUpdate, ...]:
-        world = self._world
-        heard = [update for update in self._inner.drain() if not world.strikes("message_lost")]
+        heard = self._inner.drain()
         if heard:
             self._process.step("after hearing the stream")
-        heard += [update for update in heard if world.strikes("message_doubled")]
-        if len(heard) > 1 and world.strikes("message_reordered"):
-            heard = world.trouble_chance.shuffled(heard)
-        return tuple(heard)
+        return heard
 
 
 class Feed:
-    """Market data: the venue's bars, some late, some first delivered with other numbers."""
-
-    feed = "sip"
+    """Market data; what was delivered is remembered, so that nothing else can be shown to a strategy."""
 
     def __init__(self, world: "World") -> None:
         """Keep the source."""
         self._world = world
-        self.provider = world.venue.provider
+        self.provider = world.broker.provider
+        self.feed = world.broker.feed
 
     def bars(self, symbols: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         world = self._world
-        if world.is_out() or world.strikes("feed_down"):
-            raise BrokerUnavailable("bars: 503 three times")
-        frame = world.venue.bars(symbols, start, end)
-        return world.bars_as_delivered(frame)
+        if world.is_out():
+            raise BrokerUnavailable("bars: no answer three times")
+        frame = world.broker.bars(symbols, start, end)
+        world.delivered.update(frame.select("symbol", "ts", "close").iter_rows())
+        return frame
 
 
 class Recorder:

@@ -33,7 +33,7 @@ from desk.simulation.chance import Chance
 from desk.simulation.ideas import Idea
 from desk.simulation.process import DeskClock, Feed, Killed, Process, Recorder, Wire
 from desk.simulation.scenario import MINUTES_DEFAULT, Planned, Scenario, Window, draw
-from desk.simulation.trouble import Rates, rates
+from desk.simulation.trouble import NO_TROUBLE, Rates, Trouble, draw_trouble
 from desk.simulation.world import Happening, World
 from schemas.faults import FaultPlan
 
@@ -86,16 +86,18 @@ def play(
         plan: the exchange's faults; None: the seed draws them.
     """
     scenario = draw(seed, ideas=tuple(ideas), minutes=minutes, trouble=trouble)
-    drawn = rates(Chance(seed, "rates")) if trouble and plan is None else Rates()
+    drawn = draw_trouble(Chance(seed, "trouble"), scenario.windows) if trouble else NO_TROUBLE
+    if plan is not None:
+        drawn = Trouble(Rates(), plan.model_copy(update={"seed": seed}))
     return scenario, Run(scenario, drawn, ideas).outcome()
 
 
 class Run:
     """The days of one scenario."""
 
-    def __init__(self, scenario: Scenario, rates: Rates, ideas: Mapping[str, Idea]) -> None:
+    def __init__(self, scenario: Scenario, trouble: Trouble, ideas: Mapping[str, Idea]) -> None:
         """Open the world; nothing has happened yet."""
-        self.world = World(scenario, rates, ideas)
+        self.world = World(scenario, trouble, ideas)
         self.scenario = scenario
         self.people = People(self)
         self._processes = 0
@@ -121,6 +123,8 @@ class Run:
         world.count("executions", len(floor.books.executions))
         world.count("events", len(world.store.rows))
         world.count("minutes", self.scenario.minutes)
+        for kind, number in world.broker.counts.items():
+            world.count(f"fault: {kind.replace('_', ' ')}", number)
         world.count("processes", self._processes)
         return Outcome(
             seed=self.scenario.seed,

@@ -254,7 +254,7 @@ def _acts(chance: Chance, windows: Sequence[Window]) -> tuple[Planned, ...]:
              Act.CLOCK_JUMP)  # fmt: skip
     for _ in range(chance.among((0, 1, 1, 2, 3))):
         act = chance.among(kinds)
-        at = _instant(chance, chance.among(windows))
+        at = instant(chance, chance.among(windows))
         found.append(Planned(at, act))
         later = at + timedelta(seconds=chance.whole(5, 240))
         if act is Act.KILL and chance.strikes(0.6):
@@ -264,7 +264,8 @@ def _acts(chance: Chance, windows: Sequence[Window]) -> tuple[Planned, ...]:
     return tuple(sorted(found, key=lambda planned: (planned.at, planned.act)))
 
 
-def _instant(chance: Chance, window: Window) -> datetime:
+def instant(chance: Chance, window: Window) -> datetime:
+    """Give an instant of a window, the minute after a close included."""
     hours = session_hours(window.session_date)
     assert hours is not None, "windows lie in sessions"
     end = window.ends_at if window.ends_at is not None else hours.closes_at + MINUTE

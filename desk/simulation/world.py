@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import polars as pl
-
 from desk.errors import BrokerError
+from desk.exchange.faults_venue import FaultyVenue
 from desk.exchange.matching import Rules as VenueRules
 from desk.exchange.orders import VenueEvent
 from desk.exchange.venue import Venue
@@ -23,13 +22,14 @@ from desk.simulation.chance import Chance
 from desk.simulation.ideas import Idea
 from desk.simulation.market import SparseMarket
 from desk.simulation.memory import Store
-from desk.simulation.process import LATE_S, MINUTE, Killed, Process
+from desk.simulation.process import LATE_S, Killed, Process
 from desk.simulation.scenario import Scenario, minutes_of
-from desk.simulation.trouble import Outage, Rates
+from desk.simulation.trouble import Outage, Trouble
+from schemas.faults import FaultKind
 from schemas.orders import OrderIntent
 
-HOLD_BACK_MINUTES = (1, 3)  # how late a late bar is
-REVISED_AFTER = timedelta(seconds=35)  # ALPACA.md section 4.1: a bar may be revised half a minute later
+# A break that old positions caused may stand until the books are compared again, minutes later.
+LAG_FORGOTTEN = timedelta(minutes=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,15 @@ class Happening:
 class World:
     """Everything outside the desk's process."""
 
-    def __init__(self, scenario: Scenario, rates: Rates, ideas: Mapping[str, Idea]) -> None:
+    def __init__(self, scenario: Scenario, trouble: Trouble, ideas: Mapping[str, Idea]) -> None:
         """Open the venue at the first window's start."""
         self.scenario = scenario
-        self.rates = rates
+        self.rates = trouble.rates
         self._ideas = ideas
         seed = scenario.seed
         self.trouble_chance = Chance(seed, "trouble")
         self.death_chance = Chance(seed, "death")
         self.person_chance = Chance(seed, "person")
-        self._bar_chance = Chance(seed, "bars")
         self.counts: dict[str, int] = {}
         self.happenings: list[Happening] = []
         self.skew = timedelta(0)
@@ -62,9 +61,8 @@ class World:
         self.running: Process | None = None
         self.off_at: datetime | None = None  # when the machine is switched off
         self.delivered: set[tuple[str, datetime, float]] = set()
-        self._held_back: dict[tuple[str, datetime], datetime] = {}
-        self._outage = Outage(Chance(seed, "outage"), rates.outage)
-        self._frozen = Outage(Chance(seed, "frozen"), rates.feed_frozen)
+        self._outage = Outage(Chance(seed, "outage"), trouble.rates.outage)
+        self._lagged_at: datetime | None = None  # when the broker last showed old positions
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._numbers = 0
         market = SparseMarket(
@@ -86,9 +84,10 @@ class World:
             rules=VenueRules(spread_bps=scenario.spread_bps),
             seed=seed,
         )
+        self.venue.floor.listeners.append(self._venue_event)  # before the liar hears: events as they are
+        self.broker = FaultyVenue(self.venue, trouble.plan)
         self.auditor = Auditor(opening_cash=str(scenario.cash), rules=_rules(scenario))
         self.store = Store(now=self.now, heard=self._row)
-        self.venue.floor.listeners.append(self._venue_event)
 
     # ---- time ------------------------------------------------------------------------------
 
@@ -150,46 +149,19 @@ class World:
 
         self.plan(self.now() + timedelta(seconds=self.trouble_chance.whole(*LATE_S)), arrive)
 
-    def bars_as_delivered(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Hold late bars back and give revised ones their first numbers; remember what was delivered."""
-        now = self.now()
-        if self.rates.feed_frozen and self._frozen.is_on(now):
-            self.count("fault: feed frozen")
-            frame = frame.clear()
-        if self.rates.bar_late and frame.height:
-            frame = frame.filter(
-                pl.Series(
-                    [
-                        not self._is_late(symbol, ts, now)
-                        for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True)
-                    ],
-                    dtype=pl.Boolean,
-                )
-            )
-        if self.rates.bar_revised and frame.height:
-            frame = self._unrevised(frame, now)
-        self.delivered.update(frame.select("symbol", "ts", "close").iter_rows())
-        return frame
+    def positions_asked(self, before: int) -> None:
+        """Learn whether the positions just given were old ones."""
+        if self.lags() > before:
+            self._lagged_at = self.now()
 
-    def _is_late(self, symbol: str, ts: datetime, now: datetime) -> bool:
-        due = self._held_back.get((symbol, ts))
-        if due is None:
-            due = ts + MINUTE
-            if self._bar_chance.of(f"late {symbol} {ts}").strikes(self.rates.bar_late):
-                due += self._bar_chance.whole(*HOLD_BACK_MINUTES) * MINUTE
-                self.count("fault: bar late")
-            self._held_back[(symbol, ts)] = due
-        return now < due
+    def lags(self) -> int:
+        """Count the times the broker showed old positions."""
+        return self.broker.mischief.counts.get(FaultKind.POSITIONS_LAG, 0)
 
-    def _unrevised(self, frame: pl.DataFrame, now: datetime) -> pl.DataFrame:
-        factors = []
-        for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True):
-            is_revised = self._bar_chance.of(f"revised {symbol} {ts}").strikes(self.rates.bar_revised)
-            is_early = now < ts + MINUTE + REVISED_AFTER
-            factors.append(2 if is_revised and is_early else 1)
-            if factors[-1] == 2:
-                self.count("fault: bar revised")
-        return frame.with_columns(volume=(pl.col("volume") * pl.Series(factors, dtype=pl.Int64)))
+    @property
+    def is_lagging(self) -> bool:
+        """Tell whether the broker showed old positions a short while ago."""
+        return self._lagged_at is not None and self.now() < self._lagged_at + LAG_FORGOTTEN
 
     def strategies(self) -> tuple[StrategyRunner, ...]:
         """Make the scenario's strategies anew, as a starting process does."""
@@ -213,18 +185,27 @@ class World:
     def _row(self, row: str, operator: bool) -> None:
         """Hear of a durable row."""
         facts = json.loads(row)
+        self.auditor.lagging = self.is_lagging
         self.tell("person" if operator else "desk", facts["kind"], facts)
         self.auditor.ledger_row(facts, operator=operator)
 
+    def _parent_of(self, event: VenueEvent) -> str:
+        """Give the client order id of the order of ours that brought this one along; nothing for others."""
+        order, orders = event.order, self.venue.floor.blotter.orders
+        first = order
+        while first.parent_id is not None and first.parent_id in orders:
+            first = orders[first.parent_id]
+        return "" if first is order else first.client_order_id
+
     def _venue_event(self, event: VenueEvent) -> None:
         """Hear of an event at the venue."""
-        facts = venue_facts(event)
+        facts = venue_facts(event, self._parent_of(event))
         self.tell("venue", event.event, facts)
         self.auditor.venue_event(facts)
 
 
-def venue_facts(event: VenueEvent) -> dict[str, Any]:
-    """Give a venue's event in plain words and numbers as text."""
+def venue_facts(event: VenueEvent, parent: str) -> dict[str, Any]:
+    """Give a venue's event in plain words and numbers as text; `parent` is a client order id."""
     order, done = event.order, event.execution
     return {
         "event": event.event,
@@ -234,6 +215,7 @@ def venue_facts(event: VenueEvent) -> dict[str, Any]:
         "side": str(order.side),
         "status": str(order.status),
         "source": order.source,
+        "parent": parent,
         "qty": None if order.qty is None else str(order.qty),
         "limit_price": None if order.limit_price is None else str(order.limit_price),
         "execution": None

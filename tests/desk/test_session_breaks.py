@@ -122,6 +122,35 @@ def test_i9_f4_a_large_break_at_start_halts_and_a_small_one_is_adjusted() -> Non
             assert r.audited(place, desk) == []
 
 
+def test_i9_a_break_accepted_while_start_up_looks_again_is_booked_before_trading() -> None:
+    """A person's word between two looks counts for the next one: nothing starts on wrong books."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    recover(desk, SHORT_DAY)
+    by_hand(place, "XOM", Side.BUY, Decimal(50), Decimal("100"))
+    (found,) = recover(desk, SHORT_DAY).breaks
+
+    class Accepting(Liar):
+        """A clock whose first sleep is when the person decides."""
+
+        def sleep_until(self, instant: datetime, wake: object = None) -> None:
+            if not kinds(ledger, ev.BreakResolved):
+                ledger.append(
+                    [
+                        ev.BreakResolved(
+                            at=CLOSE, break_id=found.break_id, how="accepted", by="me", cause="mine"
+                        )
+                    ]
+                )
+            self.place.sleep_until(instant)
+
+    clock = Accepting(place, lambda venue, order: venue.submit(order))
+    recover(replace(desk, clock=clock), SHORT_DAY)  # type: ignore[arg-type]
+
+    assert desk.portfolio.breaks == {}
+    assert desk.portfolio.position("XOM") == 50
+
+
 def test_a_holding_the_desk_does_not_watch_stops_no_entry() -> None:
     """Shares of another symbol in the account count at their cost and do not make every entry a no."""
     place = Venue(GeneratedMarket(1, (*r.SYMBOLS, "KO")), session_date=SHORT_DAY, starts_at=LATE)
