@@ -38,6 +38,15 @@ def exchange(
         Path | None, typer.Option(help="Lie by this fault plan (YAML; examples in docs/fault-plans).")
     ] = None,
     faults_seed: Annotated[int | None, typer.Option(help="In place of the plan's own seed.")] = None,
+    data_plan: Annotated[
+        str, typer.Option(help="Market data as of Alpaca's plan: basic or algo_trader_plus.")
+    ] = "algo_trader_plus",
+    data_connections: Annotated[
+        int, typer.Option(min=1, help="Clients at once on one endpoint of the data stream; Alpaca takes one.")
+    ] = 1,
+    late_trades: Annotated[
+        float, typer.Option(help="Share of the minutes published again 30 s later, 0 to 1.")
+    ] = 0.0,
 ) -> None:
     """Serve Alpaca's protocol on loopback over a replayed or a generated market."""
     from tasks.exchange import ExchangePlan, serve_exchange
@@ -49,6 +58,7 @@ def exchange(
         symbols=tuple(dict.fromkeys(name.strip().upper() for name in symbols.split(",") if name.strip())),
         starts_at=_time(start),
         cash=_cash(cash),
+        late_trades_frac=late_trades,
     )
     serve_exchange(
         plan,
@@ -59,6 +69,8 @@ def exchange(
         rate_limit=rate_limit,
         faults=faults,
         faults_seed=faults_seed,
+        data_plan=data_plan,
+        data_connections=data_connections,
         on_ready=_announce,
     )
 

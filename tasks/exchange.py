@@ -10,10 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from desk.errors import ConfigError
+from desk.exchange.data_plan import DataOptions, Plan
 from desk.exchange.files import ReplayMarket
 from desk.exchange.floor import Floor
 from desk.exchange.generated import DEFAULT_SYMBOLS, GeneratedMarket
 from desk.exchange.market import Market
+from desk.exchange.revisions import LateTrades
 from desk.exchange.server import ExchangeUrls as ExchangeUrls
 from desk.exchange.server import ServerOptions, serve
 from desk.hours import FIRST_DAY, LAST_DAY, from_new_york
@@ -33,6 +35,7 @@ class ExchangePlan:
     symbols: tuple[str, ...] = ()  # none: every symbol of the files with the date, or the generator's own
     starts_at: time = STARTS_AT
     cash: Decimal = Decimal(100_000)
+    late_trades_frac: float = 0.0  # share of the minutes that are published twice, their last trades late
 
 
 def open_floor(plan: ExchangePlan) -> Floor:
@@ -49,9 +52,14 @@ def open_floor(plan: ExchangePlan) -> Floor:
         raise ConfigError(f"--date {plan.session_date}: outside the calendar, {FIRST_DAY} to {LAST_DAY}")
     if plan.cash <= 0:
         raise ConfigError(f"--cash {plan.cash}: must be more than 0 USD")
+    if not 0.0 <= plan.late_trades_frac <= 1.0:
+        raise ConfigError(f"--late-trades {plan.late_trades_frac:g}: a share of the minutes, 0 to 1")
     seed = plan.seed if plan.seed is not None else DEFAULT_SEED
+    market = _market(plan, seed)
+    if plan.late_trades_frac > 0.0:
+        market = LateTrades(market, seed=seed, share_frac=plan.late_trades_frac)
     return Floor(
-        _market(plan, seed),
+        market,
         session_date=plan.session_date,
         starts_at=from_new_york(plan.session_date, plan.starts_at),
         starting_cash=plan.cash,
@@ -69,6 +77,8 @@ def serve_exchange(
     rate_limit: int | None = None,
     faults: Path | None = None,
     faults_seed: int | None = None,
+    data_plan: str = Plan.PLUS.value,
+    data_connections: int = 1,
     on_ready: Callable[[ExchangeUrls], None],
 ) -> None:
     """Serve an exchange on loopback until told to stop.
@@ -82,6 +92,8 @@ def serve_exchange(
         rate_limit: requests a minute of the venue's time before 429, or None for any number.
         faults: the file of a fault plan; none: no faults until POST /sim/faults.
         faults_seed: decides in place of the plan's own.
+        data_plan: Alpaca's plan of market data, basic or algo_trader_plus.
+        data_connections: how many may listen at a time to one endpoint of the data stream.
         on_ready: called with the addresses once requests are answered.
 
     Raises:
@@ -92,6 +104,8 @@ def serve_exchange(
         raise ConfigError("--key and --secret go together: give both, or neither to accept any")
     if faults is None and faults_seed is not None:
         raise ConfigError("--faults-seed decides what a plan leaves to chance: give --faults too")
+    if data_plan not in list(Plan):
+        raise ConfigError(f"--data-plan {data_plan}: allowed are {', '.join(Plan)}")
     lies = None if faults is None else read_plan(faults)
     floor = open_floor(plan)
     if lies is not None:
@@ -104,6 +118,7 @@ def serve_exchange(
         rate_limit=rate_limit,
         faults=lies,
         faults_seed=faults_seed,
+        data=DataOptions(plan=Plan(data_plan), connections=data_connections),
     )
     serve(floor, options, on_ready=on_ready)
 

@@ -28,8 +28,8 @@ from schemas.bars import PRICES, RAW_SCHEMA
 
 MINUTE_DAYS_MAX = 400  # how far back minutes, trades and quotes go: a year of sessions and room to spare
 DAYS_MAX = 3_660  # how far back days and longer bars go: ten years
-DAYS_KEPT = 16_384  # daily bars kept, one a symbol and session: ten years of half a dozen symbols
-TAPES_KEPT = 256  # sessions of single symbols kept for trades and quotes
+DAYS_KEPT = 8_192  # daily bars kept, one a symbol and session: a year of 32 symbols
+TAPES_KEPT = 64  # sessions of single symbols kept for trades and quotes
 LOOK_BACK_SESSIONS = 10  # how far a latest bar, trade or quote is searched when today has none
 ONE_DAY = timedelta(days=1)
 

@@ -5,6 +5,7 @@ the auditor.
 "published": <whether bars or a status were told to somebody>}`, when all market data due until then has gone
 out to those who listen. With `"until": "published"` it stops at the first instant at which they were.
 `POST /sim/trade {"symbol", "side", "qty"[, "price"]}` trades at once on the account, past every rule.
+`POST /sim/halt {"symbol"[, "code", "halted": false]}` and `POST /sim/split {"symbol", "old", "new"}` do that.
 `GET /sim/state`, `/sim/orders`, `/sim/fills` and `/sim/books` tell what is. Nothing here asks for keys: it is
 for loopback.
 """
@@ -27,6 +28,7 @@ from schemas.orders import Side
 ADVANCE_MAX = timedelta(days=31)  # one call plays a month at most, so a mistyped year cannot hang the venue
 ADVANCE_STEP = timedelta(minutes=5)  # what is published in one go: bounds what waits for a listener
 PACED = 40910000
+HALT_CODE = "T1"  # news pending: the commonest halt
 PUBLISHED = "published"
 
 
@@ -59,6 +61,8 @@ class ControlApi:
         table = (
             ("POST", "/sim/advance", self.advance),
             ("POST", "/sim/trade", self.trade),
+            ("POST", "/sim/halt", self.halt),
+            ("POST", "/sim/split", self.split),
             ("GET", "/sim/state", self.state),
             ("GET", "/sim/fills", self.fills),
             ("GET", "/sim/orders", self.orders),
@@ -101,6 +105,27 @@ class ControlApi:
         return reply(
             wire.order(self._floor.trade_by_hand(intake.text(body, "symbol"), Side(side), qty, price))
         )
+
+    async def halt(self, request: Request) -> Response:
+        """Halt a symbol's trading, or let it go on with `"halted": false`."""
+        body = intake.loads(await request.body())
+        symbol, halted = intake.text(body, "symbol"), body.get("halted", True)
+        self._floor.asset(symbol)
+        if halted in (False, "false"):
+            self._floor.unhalt(symbol)
+        else:
+            self._floor.halt(symbol, intake.text(body, "code") or HALT_CODE)
+        return reply({"symbol": symbol, "halted": symbol in self._floor.crossing.halted})
+
+    async def split(self, request: Request) -> Response:
+        """Split a symbol's shares now: `old` become `new`."""
+        body = intake.loads(await request.body())
+        symbol, old, new = intake.text(body, "symbol"), intake.number(body, "old"), intake.number(body, "new")
+        self._floor.asset(symbol)
+        if old is None or new is None or old <= 0 or new <= 0:
+            raise Refusal(422, BAD_REQUEST, "symbol, old and new are required; both numbers must be > 0")
+        done = self._floor.split(symbol, old=old, new=new)
+        return reply({"symbol": symbol, "adjusted": list(done.adjusted), "canceled": list(done.canceled)})
 
     async def state(self, request: Request) -> Response:
         """Answer what the venue is doing."""

@@ -7,7 +7,6 @@ import polars as pl
 from desk.exchange.market import Market
 from desk.exchange.tape import Tape
 from desk.hours import FIRST_DAY, sessions_between
-from schemas.bars import RAW_SCHEMA
 
 HISTORY_DAYS_MAX = 400  # how far back bars are served: a year of sessions and room to spare
 ONE_DAY = timedelta(days=1)
@@ -24,9 +23,3 @@ def public_bars(market: Market, tape: Tape, now: datetime, start: datetime, end:
             frame = market.frame(hours.session_date)
             earlier.append(frame.filter((pl.col("ts") >= start) & (pl.col("ts") < end)).sort("ts"))
     return pl.concat([*earlier, tape.published(now, start, end)])
-
-
-def latest_bars(tape: Tape, now: datetime) -> pl.DataFrame:
-    """Give the newest public bar of every symbol that has one today, by symbol."""
-    public = tape.published(now, tape.starts_at, now)
-    return public.group_by("symbol", maintain_order=True).last().select(list(RAW_SCHEMA)).sort("symbol")

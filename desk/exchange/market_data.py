@@ -2,6 +2,7 @@
 
 from starlette.routing import Route
 
+from desk.exchange.amendments import Amendments
 from desk.exchange.archive import Archive
 from desk.exchange.corporate import CorporateActionsApi
 from desk.exchange.data_plan import DataOptions
@@ -12,13 +13,16 @@ from desk.exchange.stock_ticks import TicksApi
 from desk.exchange.stocks import StocksApi
 
 
-def market_data_routes(floor: Floor, door: FrontDoor, options: DataOptions) -> list[Route]:
+def market_data_routes(
+    floor: Floor, amendments: Amendments, door: FrontDoor, options: DataOptions
+) -> list[Route]:
     """Give every market data route; fixed paths come before those with a symbol in them."""
     archive = Archive(floor)
     found = [
         *MetaApi(door).routes(),
         *StocksApi(floor, archive, door, options).routes(),
-        *TicksApi(floor, archive, door, options).routes(),
+        *TicksApi(floor, archive, amendments, door, options).routes(),
         *CorporateActionsApi(floor, door).routes(),
+        *amendments.routes(),
     ]
     return sorted(found, key=lambda route: "{symbol}" in route.path)

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 from desk.errors import ConfigError
 from desk.exchange.account import AccountApi
 from desk.exchange.activities import ActivitiesApi
+from desk.exchange.amendments import Amendments
 from desk.exchange.broadcast import Broadcast
 from desk.exchange.control import ControlApi, later
 from desk.exchange.data_plan import DataOptions
@@ -110,7 +111,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
             *SessionsApi(floor, door).routes(),
             *WatchlistsApi(floor, door).routes(),
             *TradingApi(floor, door).routes(),
-            *market_data_routes(floor, door, options.data),
+            *market_data_routes(floor, Amendments(floor, broadcast), door, options.data),
             *ControlApi(
                 floor, pace=options.pace, published=data_stream.published, told=lambda: broadcast.decisive
             ).routes(),

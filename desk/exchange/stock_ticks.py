@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from desk.exchange import ticks, wire
+from desk.exchange.amendments import Amendments
 from desk.exchange.archive import Archive
 from desk.exchange.data_plan import DataOptions
 from desk.exchange.data_request import (
@@ -33,19 +34,23 @@ from desk.exchange.matching import Print
 from desk.exchange.refusals import BAD_REQUEST, NOT_FOUND, Refusal
 from desk.exchange.ticks import Tick
 from schemas.account import SessionHours
-from schemas.market_stream import StreamQuote, StreamTrade
+from schemas.market_stream import StreamCancel, StreamCorrection, StreamQuote, StreamTrade
 
 OPENING_CONDITIONS = ("O", "Q")  # the auction's trade, the official open
 CLOSING_CONDITIONS = ("6", "M")  # the auction's trade, the official close
 Row = tuple[str, datetime, wire.Json]  # symbol, instant, body
+Bodies = Callable[[str, Tick, Window], list[wire.Json]]  # what REST shows of a tick
 
 
 class TicksApi:
     """Handlers over one floor's history."""
 
-    def __init__(self, floor: Floor, archive: Archive, door: FrontDoor, options: DataOptions) -> None:
+    def __init__(
+        self, floor: Floor, archive: Archive, amendments: Amendments, door: FrontDoor, options: DataOptions
+    ) -> None:
         """Keep what is served, to whom, and under which plan."""
         self._floor = floor
+        self._amendments = amendments
         self._archive = archive
         self._door = door
         self._options = options
@@ -134,20 +139,16 @@ class TicksApi:
         }
         return reply(with_currency(body, asked.currency))
 
-    def _several(
-        self, request: Request, name: str, body: Callable[[str, Tick, Window], wire.Json]
-    ) -> Response:
+    def _several(self, request: Request, name: str, bodies: Bodies) -> Response:
         """Answer a page of several symbols."""
         asked = window(request, several(request), self._floor.now, self._options)
-        grouped, token = _grouped(asked, self._rows(asked, body))
+        grouped, token = _grouped(asked, self._rows(asked, bodies))
         return reply(with_currency({name: grouped, "next_page_token": token}, asked.currency))
 
-    def _single(
-        self, request: Request, name: str, body: Callable[[str, Tick, Window], wire.Json]
-    ) -> Response:
+    def _single(self, request: Request, name: str, bodies: Bodies) -> Response:
         """Answer a page of one symbol."""
         asked = window(request, one(request), self._floor.now, self._options)
-        grouped, token = _grouped(asked, self._rows(asked, body))
+        grouped, token = _grouped(asked, self._rows(asked, bodies))
         symbol = asked.symbols[0]
         answer: dict[str, object] = {
             name: grouped.get(symbol, []),
@@ -156,23 +157,34 @@ class TicksApi:
         }
         return reply(with_currency(answer, asked.currency))
 
-    def _rows(self, asked: Window, body: Callable[[str, Tick, Window], wire.Json]) -> Iterator[Row]:
+    def _rows(self, asked: Window, bodies: Bodies) -> Iterator[Row]:
         """Give what is left of a request, row by row, made as it is taken."""
         for symbols, start, end in asked.parts():
             for symbol in symbols if not asked.is_empty else ():
                 if symbol in self._floor.market.symbols:
                     for tick in self._archive.ticks(symbol, start, end, newest_first=asked.newest_first):
-                        yield symbol, tick.seen.at, body(symbol, tick, asked)
+                        for body in bodies(symbol, tick, asked):
+                            yield symbol, tick.seen.at, body
 
-    def _trade(self, symbol: str, tick: Tick, asked: Window) -> wire.Json:
-        """Write a tick's trade."""
+    def _trade(self, symbol: str, tick: Tick, asked: Window) -> list[wire.Json]:
+        """Write a tick's trade, and what became of it."""
         listed_on = self._floor.asset(symbol).exchange
-        return trade_body(ticks.trade(symbol, tick, listed_on=listed_on, iex_only=asked.feed == "iex"))
+        trade = ticks.trade(symbol, tick, listed_on=listed_on, iex_only=asked.feed == "iex")
+        body = trade_body(trade)
+        match self._amendments.of(symbol, trade.trade_id):
+            case None:
+                return [body]
+            case StreamCancel():
+                return [body | {"u": "canceled"}]
+            case StreamCorrection(corrected_id=name, corrected_price=price, corrected_size=size):
+                right = body | {"i": name, "p": price, "s": size, "u": "corrected"}
+                return [body | {"u": "incorrect"}, right]
 
-    def _quote(self, symbol: str, tick: Tick, asked: Window) -> wire.Json:
+    def _quote(self, symbol: str, tick: Tick, asked: Window) -> list[wire.Json]:
         """Write a tick's quote."""
         listed_on = self._floor.asset(symbol).exchange
-        return quote_body(ticks.quote(symbol, tick.seen, listed_on=listed_on, iex_only=asked.feed == "iex"))
+        quote = ticks.quote(symbol, tick.seen, listed_on=listed_on, iex_only=asked.feed == "iex")
+        return [quote_body(quote)]
 
     def _auction_window(self, request: Request, symbols: tuple[str, ...]) -> Window:
         """Read a request for auctions: SIP alone reports them."""

@@ -26,6 +26,9 @@ MICROSECOND = timedelta(microseconds=1)
 PUBLISH_AFTER = timedelta(seconds=61)  # a bar is computed about 1 s after its minute (ALPACA.md section 4.1)
 REVISED_AFTER = timedelta(seconds=90)  # and published again about 30 s after the mark, if it changed
 EXTENDED_BEFORE = timedelta(hours=5, minutes=30)  # a session date begins at 04:00 New York
+CACHE_MINUTES = (
+    32  # minutes of prints kept per symbol: matching and quotes ask for the newest again and again
+)
 LOOK_BACK_MINUTES = 1440  # bound of the search for the last sound print: a day has no more minutes
 # One row for each time a minute is published.
 PUBLICATION_SCHEMA: dict[str, pl.DataType] = {
@@ -38,7 +41,7 @@ PUBLICATION_SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(slots=True)
 class Lane:
-    """One symbol's minutes of the day, sorted and unique by start; `cache` holds prints made so far."""
+    """One symbol's minutes of the day, sorted and unique by start; `cache` holds the prints made last."""
 
     starts: Sequence[datetime]
     bars: Sequence[Bar]
@@ -286,6 +289,8 @@ class Tape:
                 closes_at=self.hours.closes_at,
                 rules=self._rules,
             )
+            if len(lane.cache) >= CACHE_MINUTES:
+                del lane.cache[next(iter(lane.cache))]
             lane.cache[place] = made
         return made
 

@@ -23,7 +23,8 @@ REGULAR = "@"
 EXTENDED = "T"  # form T: outside the regular session
 OPENING = "O"
 QUOTE_CONDITION = "R"  # a regular, two-sided quote
-IDS_A_DAY = 10_000  # a UTC day has 5,760 slots of 15 s
+IDS_A_DAY = 20_000  # a UTC day has 5,760 slots of 15 s; the upper half names corrected trades
+CORRECTED = 10_000
 ID_BASES = 90_000_000  # ids stay under 2^53, which JavaScript can hold
 
 

@@ -459,3 +459,53 @@ def test_a_paced_venue_publishes_as_time_passes() -> None:
 
     found = [datetime.fromisoformat(stamp).astimezone(UTC) for stamp in stamps]
     assert [b - a for a, b in pairwise(found)] == [timedelta(minutes=1)] * 2
+
+
+def test_trades_taken_back_are_told_and_marked(server: ExchangeServer) -> None:
+    """A correction and a cancellation reach who hears the trades, as alpaca-py's models; REST marks them."""
+    heard = Heard(server)
+    heard.stream.subscribe_trades(heard.hear, "SPY")
+    heard.stream.register_trade_corrections(heard.hear)
+    heard.stream.register_trade_cancels(heard.hear)
+    keys = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
+    with heard:
+        subscribed(server)
+        advance(server, at(20))
+        first, second = heard.wait(2)
+
+        def amend(**body: Any) -> httpx.Response:
+            return httpx.post(f"{server.control_url}/amend", json={"symbol": "SPY"} | body)
+
+        corrected = amend(trade_id=first.id, price=99.5, size=7)
+        canceled = amend(trade_id=second.id, action="E")
+        again = amend(trade_id=second.id)
+        unknown = amend(trade_id=1)
+        odd = amend(trade_id=first.id, action="?")
+        correction, void = heard.wait(4)[2:]
+        shown = httpx.get(f"{server.url}/v2/stocks/SPY/trades", headers=keys).json()["trades"]
+
+    assert [r.status_code for r in (corrected, canceled, again, unknown, odd)] == [200, 200, 422, 404, 422]
+    assert (correction.original_id, correction.corrected_price, correction.corrected_size) == (
+        first.id,
+        99.5,
+        7,
+    )
+    assert (void.id, void.action, void.timestamp) == (second.id, "E", at(20))
+    assert [(t["p"], t["s"], t.get("u")) for t in shown] == [
+        (100.0, 10_000, "incorrect"), (99.5, 7, "corrected"), (100.0, 10_000, "canceled"),
+    ]  # fmt: skip
+
+
+def test_alpacas_client_hears_a_halt() -> None:
+    """As TradingStatus, with the codes of the tape."""
+    floor = floor_of()
+    with ExchangeServer(floor) as server:
+        heard = Heard(server)
+        heard.stream.subscribe_trading_statuses(heard.hear, "*")
+        with heard:
+            subscribed(server)
+            answer = httpx.post(f"{server.control_url}/halt", json={"symbol": "SPY", "code": "LUDP"})
+            assert answer.status_code == 200, answer.text
+            (status,) = heard.wait(1)
+
+    assert (status.symbol, status.status_code, status.reason_code, status.tape) == ("SPY", "P", "LUDP", "C")

@@ -569,3 +569,28 @@ def test_nothing_of_the_future_is_shown(plain: httpx.Client) -> None:
     assert far[-1]["t"] == "2024-08-27T13:39:00Z"
     assert trades[-1]["t"] == "2024-08-27T13:40:00Z"
     assert json.dumps(trades).count('"t"') == 41
+
+
+def test_halts_and_splits_are_made_over_http(plain: httpx.Client) -> None:
+    """Who drives the venue stops and splits a symbol; market data shows both."""
+
+    def post(path: str, **body: object) -> httpx.Response:
+        return plain.post(f"/sim/{path}", json=body)
+
+    halted = post("halt", symbol="SPY")
+    post("advance", to=at(901).isoformat())
+    silent = bars(plain, "SPY", "1Min")[-1]["t"]
+    newest = plain.get("/v2/stocks/SPY/trades/latest").json()["trade"]["t"]
+    resumed = post("halt", symbol="SPY", halted=False)
+    split = post("split", symbol="QQQ", old=1, new=2)
+    known = plain.get("/v1/corporate-actions").json()["corporate_actions"]
+    odd = [
+        post("halt", symbol="NOPE").status_code,
+        post("split", symbol="SPY", old=0, new=1).status_code,
+        post("split", symbol="SPY").status_code,
+    ]
+
+    assert (halted.json()["halted"], resumed.json()["halted"]) == (True, False)
+    assert (silent, newest) == ("2024-08-27T13:40:00Z", "2024-08-27T13:40:00Z")
+    assert split.json()["symbol"] == known["forward_splits"][0]["symbol"] == "QQQ"
+    assert odd == [404, 422, 422]
