@@ -14,9 +14,10 @@ from desk.bookkeeper import level_books
 from desk.desk import Desk
 from desk.dispatcher import cancel
 from desk.errors import NotReady, OpenBreaks
-from desk.hours import session_hours
+from desk.hours import next_session, session_hours
 from desk.prober import end_never_arrived, lose_pending, may_arrive_until
 from desk.settler import settle
+from desk.split_watch import resting_over
 from schemas.events import DayClosed
 from schemas.orders import OrderState, TimeInForce
 
@@ -60,7 +61,7 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     before = desk.journal.recorded
     lose_pending(desk)
     settle(desk, urgent=True)
-    _end_working_orders(desk)
+    _end_working_orders(desk, session_date)
     _end_unanswered(desk)
     breaks = level_books(desk, adjust_max_usd=None)
     if breaks:
@@ -69,15 +70,24 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     return _closed(desk, session_date, booked=desk.journal.recorded - before)
 
 
-def _end_working_orders(desk: Desk) -> None:
-    """Cancel what outlived the session and wait, boundedly, until it has ended; a GTC order may live on."""
+def _end_working_orders(desk: Desk, session_date: date) -> None:
+    """Cancel what outlived the session and wait, boundedly, until it has ended.
+
+    A GTC order may live on, but not over the ex-date of a split (desk/splits.py).
+    """
     deadline = desk.now() + CANCEL_WAIT
+    until = next_session(session_date).session_date
+    over = {order.intent.client_order_id: why for order, why in resting_over(desk, session_date, until)}
     while desk.now() < deadline:
-        live = [o for o in desk.portfolio.working_orders() if o.intent.time_in_force is not TimeInForce.GTC]
+        live = [
+            order
+            for order in desk.portfolio.working_orders()
+            if order.intent.time_in_force is not TimeInForce.GTC or order.intent.client_order_id in over
+        ]
         if not live:
             return
         for order in live:
-            cancel(desk, order, cause="end of day")
+            cancel(desk, order, cause=over.get(order.intent.client_order_id, "end of day"))
         desk.clock.sleep_until(desk.now() + POLL)
         settle(desk, urgent=True)
 

@@ -32,6 +32,7 @@ from desk.protections import protect_entries
 from desk.protector import release
 from desk.reentry import Reentry
 from desk.sizer import leaving_protected, sizing, unwanted_entries
+from desk.split_watch import SplitGuard, guard
 from desk.tape import Tape
 from desk.views import MarketView, gate_view, sizing_view
 from schemas.account import Asset, BrokerAccount, SessionHours
@@ -71,6 +72,7 @@ class Cycle:
         self._seen_to: datetime | None = None
         self._hours: SessionHours | None = None
         self._reentry = Reentry(session_date)
+        self._splits = SplitGuard()
 
     def prepare(self, hours: SessionHours) -> None:
         """Check every symbol at the broker and load the warm-up.
@@ -84,6 +86,7 @@ class Cycle:
         unknown = [symbol for symbol in self.symbols if symbol not in self._assets]
         if unknown:
             raise ConfigError(f"symbols: {', '.join(unknown)} not known to the broker")
+        self._splits = guard(self.desk, self.symbols, self.session_date)
         if any(strategy.warm_up > 0 for strategy in self.desk.strategies):
             before = previous_session(self.session_date)
             self._take(before.opens_at, before.closes_at, Mode.BACKFILL)
@@ -164,6 +167,8 @@ class Cycle:
             suspects=self._suspects,
             assets=self._assets,
             account=account,
+            splitting=self._splits.today,
+            splits_ahead=self._splits.ahead,
         )
 
     def last_prices(self) -> dict[str, Decimal]:

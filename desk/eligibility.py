@@ -56,7 +56,9 @@ class GateView:
     day_trades: int | None  # of this session and the four before; only the legacy margin pack asks
     pauses: tuple[Pause, ...] = ()  # by protections, those that are over among them
     halted: Set[str] = frozenset()  # symbols whose trading is known to be halted
+    requests: tuple[int, int] | None = None  # of the last minute, and what entries may use; None: not counted
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
+    splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
 
 
 def duplicate(intent: OrderIntent, view: GateView) -> Finding:
@@ -214,6 +216,8 @@ def not_halted(intent: OrderIntent, view: GateView) -> Finding:
 def no_split(intent: OrderIntent, view: GateView) -> Finding:
     """Judge whether a split makes quantity and prices of the symbol doubtful (desk/splits.py)."""
     found = view.splitting.get(intent.symbol)
+    if found is None and intent.time_in_force is TimeInForce.GTC:
+        found = view.splits_ahead.get(intent.symbol)
     return kept(Reason.CORPORATE_ACTION, found is None, f"{intent.symbol}: {found}")
 
 

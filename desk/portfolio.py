@@ -336,6 +336,8 @@ def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:
     if p.positions[key].qty * before.qty <= 0:
         p.best_marks.pop(key, None)
         p.risk.open_pnl.pop(key, None)
+    if e.split_on is not None:
+        p.risk.splits[e.symbol] = e.split_on
 
 
 def _cash_adjusted(p: Portfolio, e: ev.CashAdjusted) -> None:

@@ -6,11 +6,11 @@ Live, the broker is alpaca_broker, market data alpaca_market, the clock system_c
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
-from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
+from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours, Split
 from schemas.events import AnyEvent
 from schemas.market_stream import Channel, StreamMessage
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, TradeUpdate
@@ -139,6 +139,15 @@ class TradeUpdates(Protocol):
 
     def is_listening(self) -> bool:
         """Tell whether it is connected and heard now, as far as it knows."""
+        ...
+
+
+@runtime_checkable
+class KnowsSplits(Protocol):
+    """What a market data provider may offer besides: share splits."""
+
+    def splits(self, symbols: Sequence[str], start: date, end: date) -> tuple[Split, ...]:
+        """Give the splits of symbols with an ex-date in [start, end]. Raises `BrokerUnavailable`."""
         ...
 
 

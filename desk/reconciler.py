@@ -9,6 +9,7 @@ It goes from what explains most to what explains least:
    and then it is booked the same way.
    What EXTERNAL then holds against a strategy in the same symbol is moved to the strategy, at the price
    it was executed at: the broker knows one position, so a person's sale closed the strategy's shares.
+   A quantity that a known split explains is adjusted by its ratio (desk/splits.py).
 3. Quantities that still differ, open orders we did not send, orders we hold working that the broker
    does not know, executions beyond an order's quantity, and cash: breaks. An accepted position or cash
    break is adjusted in the books. Nothing here ever trades (I9).
@@ -20,15 +21,16 @@ says with `settled` whether its breaks are final.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
 from desk.portfolio import EXTERNAL, Portfolio
 from desk.positions import ZERO
+from desk.splits import split_repairs
 from desk.tracker import by_broker_id, external_fill, fill_event, legs_ending, order_of, status_events
-from schemas.account import BrokerSnapshot
+from schemas.account import BrokerSnapshot, Split
 from schemas.events import (
     AccountOpened,
     AnyEvent,
@@ -66,6 +68,7 @@ def reconcile(
     session_date_at: Callable[[datetime], date],
     now: datetime,
     first_seen: bool = False,
+    splits: Sequence[Split] = (),
 ) -> Reconciliation:
     """Give repairs, or when there are none, the breaks.
 
@@ -76,6 +79,7 @@ def reconcile(
         session_date_at: the session an instant belongs to.
         now: the instant the events get.
         first_seen: the ledger knows no earlier state, so positions and cash are opening balances.
+        splits: share splits that may have been since our books were last equal.
     """
     if first_seen:
         return Reconciliation(_opening(ours, theirs, now), ())
@@ -93,6 +97,10 @@ def reconcile(
     if repairs:
         return Reconciliation(repairs, ())
     repairs = _offsets(ours, now)
+    if repairs:
+        return Reconciliation(repairs, ())
+    untouched = [each for each in splits if each.symbol not in foreign]
+    repairs = split_repairs(ours, theirs, untouched, now=now)
     if repairs:
         return Reconciliation(repairs, ())
     return _differences(

@@ -13,10 +13,12 @@ from decimal import Decimal
 
 from desk.bookkeeper import level_books
 from desk.desk import Desk
+from desk.dispatcher import cancel
 from desk.errors import NotReady
 from desk.hours import session_hours
 from desk.prober import end_never_arrived, lose_pending
 from desk.settler import settle
+from desk.split_watch import resting_over
 from schemas.account import SessionHours
 from schemas.events import TradingStateChanged
 from schemas.risk import Break, BreakKind, TradingState
@@ -53,6 +55,8 @@ def recover(desk: Desk, session_date: date) -> Recovery:
     settle(desk, urgent=True)
     end_never_arrived(desk)
     breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
+    for order, why in resting_over(desk, session_date, session_date):
+        cancel(desk, order, cause=why)  # the split was announced after the close before
     grave = [item for item in breaks if _is_grave(item, desk.settings.risk.break_halt_usd)]
     if grave and desk.portfolio.trading_state is not TradingState.HALTED:
         worst = max(grave, key=lambda item: item.notional_usd)

@@ -16,6 +16,8 @@ Protections count closed trades and equity. A trade is a strategy's position in 
 (or through zero), its result the realized P&L less fees. What led to a pause does not lead to the next:
 each protection remembers up to where it has looked (`spent`).
 
+The ex-date of the newest split booked of each symbol is kept, so that none is booked twice (desk/splits.py).
+
 Left out: limits and decisions, which are desk/losses.py and desk/protections.py.
 """
 
@@ -94,6 +96,7 @@ class RiskMemory:
     highs: list[High] = field(default_factory=list)  # falling equity, rising instants
     pauses: dict[tuple[str, str], Pause] = field(default_factory=dict)  # by protection and key
     spent: dict[tuple[str, str], Spent] = field(default_factory=dict)  # likewise
+    splits: dict[str, date] = field(default_factory=dict)  # by symbol, ex-date of the newest split booked
 
     def state(self) -> dict[str, Any]:
         """Give what belongs into the state's hash, by name."""

@@ -31,6 +31,7 @@ class MarketView:
     account: BrokerAccount | None = None
     halted: frozenset[str] = frozenset()  # symbols whose trading is known to be halted
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
+    splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
 
 
 def working(portfolio: Portfolio) -> tuple[WorkingOrder, ...]:
@@ -122,6 +123,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         pauses=tuple(portfolio.risk.pauses.values()),
         halted=market.halted,
         splitting=market.splitting,
+        splits_ahead=market.splits_ahead,
     )
 
 

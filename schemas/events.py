@@ -185,6 +185,7 @@ class PositionAdjusted(Event):
     qty_change: Decimal  # signed
     price: Decimal
     cause: str
+    split_on: date | None = None  # ex-date, when a split is what it is for
 
 
 class CashAdjusted(Event):

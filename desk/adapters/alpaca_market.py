@@ -1,4 +1,4 @@
-"""Minute bars behind `desk.ports.MarketData`: Alpaca's `/v2/stocks/bars` through alpaca-py.
+"""Minute bars and splits behind `desk.ports.MarketData`: Alpaca's market data through alpaca-py.
 
 alpaca-py's own paging is a loop without a bound that starts at page one after any error, so pages
 are followed here: each is a read with its own bounded tries, and their number is bounded. The desk's
@@ -11,21 +11,31 @@ given with the type polars finds instead, so that the inspector sees what was de
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import tenacity
+from alpaca.common.rest import RESTClient
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.data.historical.stock import StockHistoricalDataClient
 
 from desk.adapters import alpaca_parse as parse
 from desk.adapters.alpaca_http import AlpacaHttp
 from desk.adapters.alpaca_login import Login, login
 from desk.errors import BrokerUnavailable
+from schemas.account import Split
 from schemas.bars import RAW_SCHEMA
 from schemas.settings import Settings
 
 PATH = "/stocks/bars"
+ACTIONS_PATH = "/corporate-actions"
+# A unit split also changes the symbol, which the desk does not follow; it shows as a break.
+SPLIT_KINDS = ("forward_split", "reverse_split")
+ACTIONS_PAGE = 1_000  # Alpaca's maximum
+ACTIONS_PAGES_MAX = 20  # every split of every symbol within a year is fewer
+# Alpaca filters by the date it processes an action, which may follow the ex-date by some days.
+PROCESSED_LATE = timedelta(days=7)
 PAGE = 10_000  # Alpaca's maximum, over all symbols of a page
 PAGES_MAX = 2_000  # 20 million bars in one call: more belongs into a backfill, asked in pieces
 TICK = timedelta(microseconds=1)
@@ -50,7 +60,15 @@ class AlpacaMarket:
         client = StockHistoricalDataClient(
             account.api_key, account.secret_key, raw_data=True, url_override=account.data_url
         )
-        self._http = AlpacaHttp(
+        actions = CorporateActionsClient(
+            account.api_key, account.secret_key, raw_data=True, url_override=account.data_url
+        )
+        self._http = self._over(client, account, sleep)
+        self._actions = self._over(actions, account, sleep)
+
+    @staticmethod
+    def _over(client: RESTClient, account: Login, sleep: Callable[[float], None]) -> AlpacaHttp:
+        return AlpacaHttp(
             client,
             url=account.data_url,
             connect_timeout_s=account.connect_timeout_s,
@@ -72,6 +90,34 @@ class AlpacaMarket:
             for page in self._pages(symbols, start, end):
                 rows.extend(_row(symbol, bar) for symbol, bar in page)
         return _frame([row for row in rows if not _outside(row["ts"], start, end)])
+
+    def splits(self, symbols: Sequence[str], start: date, end: date) -> tuple[Split, ...]:
+        """Give the splits of symbols with an ex-date in [start, end], all pages, by ex-date and symbol.
+
+        Raises:
+            BrokerUnavailable: a page could not be read, or the pages do not end.
+        """
+        params: dict[str, str | int] = {
+            "symbols": ",".join(symbols),
+            "types": ",".join(SPLIT_KINDS),
+            "start": start.isoformat(),
+            "end": (end + PROCESSED_LATE).isoformat(),
+            "limit": ACTIONS_PAGE,
+        }
+        found: set[Split] = set()
+        for _ in range(ACTIONS_PAGES_MAX if symbols else 0):
+            try:
+                answer = parse.row_of(self._actions.read(ACTIONS_PATH, params), "answer")
+                found |= {each for each in _splits_of(answer) if start <= each.ex_date <= end}
+            except parse.Malformed as error:
+                raise BrokerUnavailable(f"GET {ACTIONS_PATH}: unreadable answer: {error}") from error
+            token = answer.get("next_page_token")
+            if token is None or token == "":
+                return tuple(sorted(found, key=lambda each: (each.ex_date, each.symbol)))
+            params["page_token"] = str(token)
+        if not symbols:
+            return ()
+        raise BrokerUnavailable(f"GET {ACTIONS_PATH}: the pages do not end after {ACTIONS_PAGES_MAX}")
 
     def _pages(
         self, symbols: Sequence[str], start: datetime, end: datetime
@@ -116,6 +162,28 @@ def _bars_of(answer: Mapping[str, Any]) -> list[tuple[str, object]]:
         for symbol, bars in by_symbol.items()
         for bar in ([] if bars is None else parse.rows_of(bars, f"bars of {symbol}"))
     ]
+
+
+def _splits_of(answer: Mapping[str, Any]) -> list[Split]:
+    """Give the splits of one page of corporate actions; kinds nobody asked for are passed over."""
+    actions = parse.row_of(answer.get("corporate_actions") or {}, "corporate_actions")
+    rows = [
+        parse.row_of(row, f"{kind}s")
+        for kind in SPLIT_KINDS
+        for row in parse.rows_of(actions.get(f"{kind}s") or [], f"{kind}s")
+    ]
+    return [_split_of(row) for row in rows]
+
+
+def _split_of(row: Mapping[str, Any]) -> Split:
+    old, new = parse.amount(row, "old_rate"), parse.amount(row, "new_rate")
+    if old <= 0 or new <= 0:
+        raise parse.Malformed(f"a split of {old} into {new} shares")
+    try:
+        ex_date = date.fromisoformat(parse.text(row, "ex_date"))
+    except ValueError as error:
+        raise parse.Malformed(f"ex_date is {row.get('ex_date')!r}, a date is needed") from error
+    return Split(symbol=parse.text(row, "symbol"), ex_date=ex_date, old=old, new=new)
 
 
 def _row(symbol: str, bar: object) -> dict[str, object]:

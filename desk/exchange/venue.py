@@ -19,9 +19,9 @@ from desk.exchange.market import Market
 from desk.exchange.matching import Rules
 from desk.exchange.orders import Execution, OrderRequest, ReplaceRequest, VenueEvent, VenueOrder
 from desk.exchange.refusals import Refusal
-from desk.hours import next_session, sessions_between
+from desk.hours import new_york, next_session, sessions_between
 from desk.ports import Wake
-from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
+from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours, Split
 from schemas.bars import RAW_SCHEMA
 from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent, Side, TradeUpdate
 
@@ -192,6 +192,14 @@ class Venue:
         """Give the public minute bars with ts in [start, end)."""
         frame = self.floor.bars(start, end)
         return frame.filter(pl.col("symbol").is_in(list(symbols))).select(list(RAW_SCHEMA))
+
+    def splits(self, symbols: Sequence[str], start: date, end: date) -> tuple[Split, ...]:
+        """Give the splits this venue has applied, by ex-date: the New York day it did."""
+        found = [
+            Split(symbol=done.symbol, ex_date=new_york(done.at).date(), old=done.old, new=done.new)
+            for done in self.floor.splits
+        ]
+        return tuple(each for each in found if each.symbol in symbols and start <= each.ex_date <= end)
 
     def trade_by_hand(
         self, *, symbol: str, side: Side, qty: Decimal, price: Decimal | None = None

@@ -1,6 +1,7 @@
 """Minute bars through the real alpaca-py from servers that page, pad and misbehave."""
 
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from desk.adapters.alpaca_market import AlpacaMarket
 from desk.errors import BrokerUnavailable
+from schemas.account import Split
 from schemas.bars import RAW_SCHEMA
 from tests.desk.adapters.rough import RESET, Answer, Said, rough_server
 from tests.desk.adapters.wire import NOON, account_at
@@ -142,4 +144,58 @@ def test_bars_of_an_empty_interval_asks_nothing() -> None:
         market = market_at(server.url)
         assert market.bars([], NOON, NOON + timedelta(minutes=1)).height == 0
         assert market.bars(["AAPL"], NOON, NOON).height == 0
+        assert server.seen == []
+
+
+def action(symbol: str, old: Any, new: Any, ex_date: str) -> dict[str, Any]:
+    """Give a split as the wire has it."""
+    return {"symbol": symbol, "old_rate": old, "new_rate": new, "ex_date": ex_date, "process_date": ex_date}
+
+
+def actions(token: str | None = None, **kinds: Any) -> Answer:
+    """Give one page of corporate actions."""
+    return Answer(200, {"corporate_actions": kinds, "next_page_token": token})
+
+
+def test_splits_follow_pages_and_keep_to_the_ex_dates() -> None:
+    """Forward and reverse splits of all pages, by ex-date; one that is processed early is left out."""
+    pages = {
+        None: actions("t1", forward_splits=[action("AAPL", 1, 4, "2026-11-20")]),
+        "t1": actions(
+            reverse_splits=[action("XYZ", 10, 1.5, "2026-11-19"), action("XYZ", 10, 1, "2026-11-24")]
+        ),
+    }
+    with rough_server(lambda said: pages[said.query.get("page_token")]) as server:
+        found = market_at(server.url).splits(["AAPL", "XYZ"], date(2026, 11, 19), date(2026, 11, 20))
+
+        assert server.seen[0].path == "/v1/corporate-actions"
+        assert server.seen[0].query["types"] == "forward_split,reverse_split"
+
+    assert found == (
+        Split(symbol="XYZ", ex_date=date(2026, 11, 19), old=Decimal(10), new=Decimal("1.5")),
+        Split(symbol="AAPL", ex_date=date(2026, 11, 20), old=Decimal(1), new=Decimal(4)),
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        actions(forward_splits=[action("AAPL", 0, 4, "2026-11-20")]),
+        actions(forward_splits=[action("AAPL", 1, 4, "soon")]),
+        actions(forward_splits={"AAPL": 4}),
+        actions("again", forward_splits=[]),
+        Answer(200, ["nothing"]),
+    ],
+    ids=["of no shares", "no date", "no list", "without end", "no object"],
+)
+def test_unreadable_splits_are_no_answer(answer: Answer) -> None:
+    """What cannot be read is not taken for no split."""
+    with rough_server(lambda said: answer) as server, pytest.raises(BrokerUnavailable):
+        market_at(server.url).splits(["AAPL"], date(2026, 11, 20), date(2026, 11, 20))
+
+
+def test_nothing_is_asked_for_no_symbol() -> None:
+    """An empty list would ask for every symbol there is."""
+    with rough_server(lambda said: actions()) as server:
+        assert market_at(server.url).splits([], date(2026, 11, 20), date(2026, 11, 20)) == ()
         assert server.seen == []

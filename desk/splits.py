@@ -1,0 +1,97 @@
+"""Splits: what a position becomes when its shares are divided, and what is kept out of a split's way.
+
+Theory of operation. Before the open of an ex-date the broker makes each `old` shares `new` ones, with no
+execution to explain it. Three things follow.
+
+- The books. A position that differs from the broker's by just the ratio of a known split is explained:
+  `split_repairs` gives the adjustments, for each strategy its whole position out at its average price and
+  the new one in at that price by the ratio, so nothing is won or lost by it and no order is sent. A part of
+  a share that the broker pays out in cash is less than one share; it comes out of the largest holding,
+  and the cash is an ordinary small difference. A split is booked once: its ex-date stays with the symbol.
+- Entries. Bars are raw, so on the ex-date a strategy's warm-up shows yesterday's prices in the old shares
+  and every level computed from them is wrong: entries in the symbol are refused for that session
+  (CORPORATE_ACTION), whether or not the books were compared already. An entry that would be held over the
+  night into an ex-date (`session.close_out: false`, or a GTC order) is refused the session before.
+- Orders. An order that rests over the ex-date is restated or canceled by the broker, in a quantity the
+  desk never judged (FINRA Rule 5330). It is canceled at the close before, and if it was known too late,
+  when the session starts.
+
+This module decides about the books; desk/split_watch.py asks for splits.
+
+Left out: dividends, spin-offs and mergers, which move cash or symbols; they show as breaks.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import ROUND_DOWN, Decimal
+
+from desk.money import FRACTIONAL_LOT, WHOLE_LOT, ZERO, is_whole, plain
+from desk.portfolio import Portfolio
+from schemas.account import BrokerSnapshot, Split
+from schemas.events import PositionAdjusted
+
+ONE_SHARE = Decimal(1)  # what is left of a share after a split is paid in cash
+
+
+def words_of(split: Split) -> str:
+    """Name a split as people do."""
+    return f"split {plain(split.new)} for {plain(split.old)}, ex-date {split.ex_date}"
+
+
+def split_repairs(
+    ours: Portfolio, theirs: BrokerSnapshot, splits: Sequence[Split], *, now: datetime
+) -> tuple[PositionAdjusted, ...]:
+    """Give the adjustments of positions that a split explains; they belong together, so record all at once.
+
+    Args:
+        ours: our books; not changed.
+        theirs: the broker's.
+        splits: those that may have been since our books were last equal.
+        now: the instant of the adjustments.
+    """
+    stated = {position.symbol: position.qty for position in theirs.positions}
+    repairs: list[PositionAdjusted] = []
+    for split in sorted(splits, key=lambda each: (each.ex_date, each.symbol)):
+        booked = ours.risk.splits.get(split.symbol)
+        if booked is not None and split.ex_date <= booked:
+            continue
+        if any(repair.symbol == split.symbol for repair in repairs):
+            continue  # a second split of the symbol is looked at when the first is booked
+        mine, broker = ours.position(split.symbol), stated.get(split.symbol, ZERO)
+        if mine != 0 and mine != broker and _explains(split, mine=mine, broker=broker):
+            repairs += _adjustments(ours, split, broker=broker, now=now)
+    return tuple(repairs)
+
+
+def _explains(split: Split, *, mine: Decimal, broker: Decimal) -> bool:
+    """Tell whether a split makes of our quantity the broker's, but for a part of a share."""
+    left = (mine * split.new / split.old - broker) * (1 if mine > 0 else -1)
+    return broker * mine >= 0 and ZERO <= left < ONE_SHARE
+
+
+def _adjustments(ours: Portfolio, split: Split, *, broker: Decimal, now: datetime) -> list[PositionAdjusted]:
+    """Give each holding's move, out of the old shares and into the new; together they are the broker's."""
+    held = [
+        (name, position) for (name, symbol), position in ours.holdings().items() if symbol == split.symbol
+    ]
+    held.sort(key=lambda each: (-abs(each[1].qty), each[0]))
+    lot = WHOLE_LOT if is_whole(broker) else FRACTIONAL_LOT
+    after = [(position.qty * split.new / split.old).quantize(lot, ROUND_DOWN) for _, position in held]
+    after[0] += broker - sum(after, ZERO)
+    return [
+        PositionAdjusted(
+            at=now,
+            strategy=name,
+            symbol=split.symbol,
+            qty_change=change,
+            price=price,
+            cause=words_of(split),
+            split_on=split.ex_date,
+        )
+        for (name, position), qty in zip(held, after, strict=True)
+        for change, price in (
+            (-position.qty, position.avg_price),
+            (qty, position.avg_price * split.old / split.new),
+        )
+        if change != 0
+    ]

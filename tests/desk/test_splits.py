@@ -1,0 +1,277 @@
+"""Splits: the books follow the ratio and nothing else, once; entries and orders stay out of the way."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desk.closing import close_day
+from desk.errors import BrokerUnavailable
+from desk.exchange.venue import Venue
+from desk.portfolio import Portfolio, replay
+from desk.recovery import recover
+from desk.split_watch import guard, known_splits
+from desk.splits import split_repairs
+from schemas import events as ev
+from schemas.account import BrokerSnapshot, Split
+from schemas.orders import OrderState, Purpose, Reason, Side, TimeInForce
+from schemas.risk import TradingState
+from schemas.settings import SessionSettings
+from tests import rehearsal as r
+from tests.desk.short_day import CLOSE, SHORT_DAY, kinds, run_short, short_venue
+from tests.desk.test_reconciler import account, position
+from tests.makers import DAY, NOON, filled, intent, planned
+
+D = Decimal
+
+
+def split(new: str, old: str, symbol: str = "AAPL", ex_date: date = DAY) -> Split:
+    """Make a split."""
+    return Split(symbol=symbol, ex_date=ex_date, old=D(old), new=D(new))
+
+
+def held(*parts: tuple[str, int, str]) -> Portfolio:
+    """Make books in which strategies hold AAPL, a positive or negative number at a price."""
+    events: list[ev.AnyEvent] = []
+    for strategy, qty, price in parts:
+        side = Side.BUY if qty > 0 else Side.SELL
+        order = intent(f"mqd-{strategy}", strategy=strategy, side=side, qty=str(abs(qty)))
+        events += [planned(order), filled(order, f"x-{strategy}", str(abs(qty)), price=price)]
+    return replay(events)
+
+
+def stated(qty: str) -> BrokerSnapshot:
+    """Make the broker's side with this much AAPL."""
+    positions = () if D(qty) == 0 else (position("AAPL", qty),)
+    return BrokerSnapshot(account=account(), positions=positions, orders=(), fills=(), taken_at=NOON)
+
+
+def repaired(books: Portfolio, theirs: str, *splits: Split) -> tuple[ev.PositionAdjusted, ...]:
+    """Give the repairs and fold them into the books."""
+    repairs = split_repairs(books, stated(theirs), splits, now=NOON)
+    for event in repairs:
+        books.apply(event)
+    return repairs
+
+
+@given(
+    qtys=st.lists(st.integers(1, 500), min_size=1, max_size=3),
+    ratio=st.sampled_from([("4", "1"), ("2", "1"), ("3", "2"), ("1", "3"), ("1", "10"), ("7", "1")]),
+    long=st.booleans(),
+)
+def test_a_split_makes_the_books_the_brokers_and_wins_nothing(
+    qtys: list[int], ratio: tuple[str, str], long: bool
+) -> None:
+    """Each holding follows the ratio, their sum is the broker's whole shares, P&L and cash stay."""
+    sign = 1 if long else -1
+    books = held(*((f"s{n}", sign * qty, str(100 + n)) for n, qty in enumerate(qtys)))
+    cash = books.cash
+    exact = D(sum(qtys)) * D(ratio[0]) / D(ratio[1])
+    theirs = sign * exact.to_integral_value("ROUND_DOWN")
+
+    repairs = repaired(books, str(theirs), split(*ratio))
+
+    assert repairs
+    assert books.position("AAPL") == theirs
+    assert books.cash == cash
+    assert books.realized_pnl() == 0
+    for n, qty in enumerate(qtys):
+        after = books.positions[(f"s{n}", "AAPL")]
+        assert abs(after.qty - sign * D(qty) * D(ratio[0]) / D(ratio[1])) < len(qtys)
+        assert after.qty == 0 or abs(after.avg_price - D(100 + n) * D(ratio[1]) / D(ratio[0])) < D("1e-20")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "found"),
+    [
+        ("100", split("4", "1")),
+        ("401", split("4", "1")),
+        ("399", split("4", "1")),
+        ("-400", split("4", "1")),
+        ("0", split("4", "1")),
+        ("400", split("4", "1", symbol="MSFT")),
+    ],
+    ids=["no difference", "one more", "one less", "the other side", "gone", "another symbol"],
+)
+def test_what_a_split_does_not_explain_stays_a_break(theirs: str, found: Split) -> None:
+    """Only the ratio explains; a share more or less is a break for a person."""
+    assert repaired(held(("demo", 100, "50")), theirs, found) == ()
+
+
+def test_a_split_is_booked_once() -> None:
+    """After 4 for 1 was booked, a position that differs by that ratio again is a break."""
+    books = held(("demo", 100, "50"))
+
+    first = repaired(books, "400", split("4", "1"))
+    again = repaired(books, "1600", split("4", "1"))
+
+    assert [(e.qty_change, e.price) for e in first] == [(D(-100), D(50)), (D(400), D("12.5"))]
+    assert again == ()
+    assert books.risk.splits == {"AAPL": DAY}
+
+
+def test_the_best_price_of_old_shares_is_forgotten() -> None:
+    """A trailing exit starts anew: 200 before a 2 for 1 is no high of shares that cost 50."""
+    books = held(("demo", 100, "100"))
+    books.best_marks[("demo", "AAPL")] = D(200)
+
+    repaired(books, "200", split("2", "1"))
+
+    assert ("demo", "AAPL") not in books.best_marks
+    assert books.positions[("demo", "AAPL")].avg_price == 50
+
+
+OVERNIGHT = r.settings().model_copy(update={"session": SessionSettings(slots=3, close_out=False)})
+
+
+class Holder(r.Churner):
+    """A strategy that is always long."""
+
+    def signals(self, bars):
+        return super().signals(bars).with_columns(target=1.0)
+
+
+def split_while_away(ratio: tuple[int, int]) -> tuple[Venue, object, object]:
+    """Hold shares, stop, have one symbol split, and start again."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, configured=OVERNIGHT, strategy=Holder())
+    run_short(desk)
+    symbol = desk.portfolio.held_symbols()[0]
+    place.floor.split(symbol, D(ratio[1]), D(ratio[0]))
+    return place, ledger, r.desk_on(place, ledger, configured=OVERNIGHT)
+
+
+def test_i9_start_up_after_a_split_adjusts_the_books_and_does_not_halt() -> None:
+    """The difference is explained by the split, recorded as such, and trading may begin."""
+    place, ledger, desk = split_while_away((4, 1))
+
+    found = recover(desk, SHORT_DAY)
+
+    assert (found.breaks, found.trading_state) == ((), TradingState.ACTIVE)
+    assert {p.symbol: p.qty for p in place.positions()} == {
+        symbol: desk.portfolio.position(symbol) for symbol in desk.portfolio.held_symbols()
+    }
+    adjusted = kinds(ledger, ev.PositionAdjusted)
+    assert {event.split_on for event in adjusted} == {SHORT_DAY}
+    assert not kinds(ledger, ev.BreakFound)
+    assert r.desk_on(place, ledger).portfolio.state_hash() == desk.portfolio.state_hash()
+
+
+def test_without_an_answer_about_splits_the_difference_is_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that does not answer explains nothing: the break is found and halts."""
+    _, ledger, desk = split_while_away((4, 1))
+
+    def away(*_: object) -> tuple[Split, ...]:
+        raise BrokerUnavailable("503 three times")
+
+    monkeypatch.setattr(Venue, "splits", away)
+
+    found = recover(desk, SHORT_DAY)
+
+    assert [item.kind.value for item in found.breaks] == ["position"]
+    assert found.trading_state is TradingState.HALTED
+    assert kinds(ledger, ev.PositionAdjusted) == []
+
+
+def test_no_entry_on_the_ex_date() -> None:
+    """A symbol that splits today gets no entry, and its denial names the split; the others trade."""
+    place, ledger = short_venue(), r.new_ledger()
+    place.floor.split("AAPL", D(1), D(2))
+    desk = r.desk_on(place, ledger)
+
+    run_short(desk)
+
+    denials = [e.denial for e in kinds(ledger, ev.IntentDenied) if e.intent.symbol == "AAPL"]
+    entered = {e.intent.symbol for e in kinds(ledger, ev.OrderPlanned) if e.intent.purpose is Purpose.ENTRY}
+    assert {denial.reason for denial in denials} == {Reason.CORPORATE_ACTION, Reason.CLOSE_OUT}
+    assert f"split 2 for 1, ex-date {SHORT_DAY}" in denials[0].message
+    assert "AAPL" not in entered != set()
+
+
+class Announcing:
+    """A market that knows of splits to come."""
+
+    def __init__(self, place: Venue, *splits: Split) -> None:
+        self.place, self.known = place, splits
+
+    def splits(self, symbols, start, end):
+        return tuple(s for s in self.known if s.symbol in symbols and start <= s.ex_date <= end)
+
+    def __getattr__(self, name: str):
+        return getattr(self.place, name)
+
+
+MONDAY = date(2025, 12, 1)
+
+
+@pytest.mark.parametrize(("close_out", "kept"), [(True, set()), (False, {"AAPL"})])
+def test_no_entry_that_would_be_held_into_an_ex_date(close_out: bool, kept: set[str]) -> None:
+    """The session before, entries are refused where positions stay overnight; a GTC order always."""
+    place = short_venue()
+    configured = r.settings().model_copy(update={"session": SessionSettings(close_out=close_out)})
+    desk = r.desk_on(place, r.new_ledger(), configured=configured)
+    announced = Announcing(place, split("2", "1", ex_date=MONDAY), split("2", "1", "XOM", date(2025, 12, 2)))
+
+    found = guard(_with(desk, announced), r.SYMBOLS, SHORT_DAY)
+
+    assert set(found.today) == kept
+    assert set(found.ahead) == {"AAPL"}
+
+
+def _with(desk, market):
+    """Give the desk with another market."""
+    return replace(desk, market=market)
+
+
+def test_a_gtc_order_does_not_rest_over_an_ex_date() -> None:
+    """The end of the day cancels it where a split comes, and leaves the others."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger)
+    recover(desk, SHORT_DAY)
+    for symbol in ("AAPL", "MSFT"):
+        resting = intent(f"mqd-gtc-{symbol}", symbol=symbol, qty="1", limit_price="1.00").model_copy(
+            update={"time_in_force": TimeInForce.GTC, "session_date": SHORT_DAY}
+        )
+        plan = planned(resting).model_copy(update={"at": desk.now()})
+        desk.journal.record(plan)
+        stated_order = place.submit(resting)
+        desk.journal.record(
+            ev.OrderAcknowledged(
+                at=desk.now(),
+                client_order_id=resting.client_order_id,
+                broker_order_id=stated_order.broker_order_id,
+            )
+        )
+    started = ev.SessionStarted(
+        at=desk.now(),
+        session_date=SHORT_DAY,
+        run_id="r",
+        strategies=(),
+        symbols=(),
+        settings_hash="",
+        equity=D(100_000),
+    )
+    desk.journal.record(started)
+    place.sleep_until(CLOSE + timedelta(minutes=1))
+
+    close_day(_with(desk, Announcing(place, split("2", "1", ex_date=MONDAY))), SHORT_DAY)
+
+    states = {name: order.state for name, order in desk.portfolio.orders.items()}
+    assert states == {"mqd-gtc-AAPL": OrderState.CANCELED, "mqd-gtc-MSFT": OrderState.SUBMITTED}
+
+
+def test_a_market_that_cannot_be_asked_knows_no_split() -> None:
+    """The port is optional: without it no split is known and nothing fails."""
+
+    class Plain:
+        provider = feed = "plain"
+
+        def bars(self, *_: object) -> None:
+            return None
+
+    desk = r.desk_on(short_venue(), r.new_ledger())
+
+    assert known_splits(_with(desk, Plain()), ["AAPL"], DAY, DAY) == ()
