@@ -166,15 +166,11 @@ class FaultyVenue:
         return self._read(Call.POSITIONS, (), told)
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
-        """Give the executions at or after an instant. Raises BrokerUnavailable."""
+        """Give the executions at or after an instant. Raises BrokerUnavailable.
 
-        def told(strike: Strike | None) -> tuple[BrokerFill, ...]:
-            fills = self.venue.fills_since(after)
-            if strike is None or strike.kind is not FaultKind.FILLS_REORDERED:
-                return fills
-            return tuple(within_milliseconds_reversed(fills))
-
-        return self._read(Call.FILLS, (), told)
+        `fills_reordered` leaves no trace here: the adapter sorts what it is answered.
+        """
+        return self._read(Call.FILLS, (), lambda _: self.venue.fills_since(after))
 
     def bars(self, symbols: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """Give the public minute bars with ts in [start, end). Raises BrokerUnavailable."""
@@ -207,8 +203,8 @@ class FaultyVenue:
         if trouble.refusal is not None:
             refusal = trouble.refusal
             raise Rejected(refusal.message, code=str(refusal.code), status=refusal.status)
-        if trouble.status == 401:
-            raise Rejected("unauthorized.", code="401", status=401)
+        if trouble.status in (401, 429):
+            raise Rejected(f"HTTP {trouble.status}", code=str(trouble.status), status=trouble.status)
         if trouble.lands:
             try:
                 act()
@@ -327,15 +323,6 @@ class FaultyUpdates:
             return
         self._retry_at = self._now() + timedelta(seconds=self._pause_s)
         self._pause_s = min(self._pause_s * 2, RECONNECT_MAX_S)
-
-
-def within_milliseconds_reversed(fills: Sequence[BrokerFill]) -> list[BrokerFill]:
-    """Give fills with those of one millisecond in the opposite order, as ids of milliseconds allow."""
-    groups: dict[datetime, list[BrokerFill]] = {}
-    for fill in fills:
-        at = fill.filled_at
-        groups.setdefault(at.replace(microsecond=at.microsecond // 1000 * 1000), []).append(fill)
-    return [fill for group in groups.values() for fill in reversed(group)]
 
 
 def _update(frame: Frame) -> TradeUpdate:
