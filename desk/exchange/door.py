@@ -57,6 +57,7 @@ class FrontDoor:
         key: str | None,
         secret: str | None,
         rate_limit: int | None,
+        data_limit: int = RATE_LIMIT,
         seconds: Callable[[], float],
     ) -> None:
         """Keep the keys and the limit; None accepts any keys, and any number of requests.
@@ -66,6 +67,7 @@ class FrontDoor:
             key: the only key accepted.
             secret: the only secret accepted.
             rate_limit: requests a minute, trading and market data each.
+            data_limit: what market data's headers say where no limit is enforced: the plan's.
             seconds: a clock of ours that only goes forward.
         """
         self._floor = floor
@@ -74,7 +76,7 @@ class FrontDoor:
         self._key = key
         self._secret = secret
         self._enforce = rate_limit is not None
-        self._limit = RATE_LIMIT if rate_limit is None else rate_limit
+        self._limits = (RATE_LIMIT, data_limit) if rate_limit is None else (rate_limit, rate_limit)
         self._minute = _minute_of(floor.now)
         self._reset = _reset(self._minute)
         self._counts = [0, 0]  # trading, market data
@@ -105,7 +107,7 @@ class FrontDoor:
                 response = reply({"message": "unauthorized."}, 401)
             except Refusal as refused:
                 response = reply(wire.refusal(refused), refused.status)
-            self._stamp(response, remaining)
+            self._stamp(response, remaining, data=data)
             return response
 
         return answer
@@ -128,7 +130,7 @@ class FrontDoor:
     async def failed(self, request: Request, error: Exception) -> Response:
         """Answer a defect of ours as the service does; the server logs the error."""
         response = reply({"code": INTERNAL, "message": "internal server error occurred"}, 500)
-        self._stamp(response, self._limit - self._counts[0])
+        self._stamp(response, self._limits[0] - self._counts[0], data=False)
         return response
 
     def _check(self, request: Request) -> None:
@@ -156,12 +158,12 @@ class FrontDoor:
             self._began, self._minute, self._counts = now, _minute_of(self._floor.now), [0, 0]
             self._reset = _reset(self._minute)
         self._counts[data] += 1
-        return self._limit - self._counts[data]
+        return self._limits[data] - self._counts[data]
 
-    def _stamp(self, response: Response, remaining: int) -> None:
+    def _stamp(self, response: Response, remaining: int, *, data: bool) -> None:
         """Add the headers of every answer."""
         response.raw_headers += [
-            (b"x-ratelimit-limit", b"%d" % self._limit),
+            (b"x-ratelimit-limit", b"%d" % self._limits[data]),
             (b"x-ratelimit-remaining", b"%d" % max(remaining, 0)),
             (b"x-ratelimit-reset", self._reset),
             (b"x-request-id", self._request_ids.next("request").replace("-", "").encode()),

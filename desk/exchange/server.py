@@ -86,6 +86,7 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
         key=options.key,
         secret=options.secret,
         rate_limit=options.rate_limit,
+        data_limit=options.data.requests_a_minute,
         seconds=time.monotonic,
     )
     faults = FloorFaults(floor, Mischief(options.faults, seed=options.faults_seed))
@@ -269,6 +270,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
+        ws_per_message_deflate=False,  # loopback: packing a minute of bars costs more than it saves
         ws_ping_interval=None,  # the client pings; ours would only add wall-clock noise to a simulated day
         server_header=False,
         date_header=False,

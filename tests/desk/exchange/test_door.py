@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+from desk.exchange.data_plan import DataOptions, Plan
 from desk.exchange.door import BODY_MAX, FrontDoor
 from desk.exchange.server import ExchangeServer, ServerOptions, build_app
 from tests.desk.exchange.makers import OPEN, floor_of
@@ -115,6 +116,19 @@ def test_trading_and_data_are_limited_apart() -> None:
     assert (fresh.status_code, fresh.headers["X-RateLimit-Limit"]) == (200, "3")
 
 
+@pytest.mark.parametrize(("plan", "limit"), [(Plan.BASIC, "200"), (Plan.PLUS, "10000")])
+def test_the_data_plan_has_its_own_limit(plan: Plan, limit: str) -> None:
+    """Where none is enforced the headers of market data tell the plan's, those of trading 200."""
+    with (
+        ExchangeServer(floor_of(), ServerOptions(data=DataOptions(plan=plan))) as server,
+        httpx.Client(base_url=server.url, headers=KEYS) as client,
+    ):
+        data = client.get("/v2/stocks/bars/latest", params={"symbols": "SPY"}).headers
+        trading = client.get("/v2/clock").headers
+
+    assert (data["X-RateLimit-Limit"], trading["X-RateLimit-Limit"]) == (limit, "200")
+
+
 def test_a_limit_can_be_waited_out() -> None:
     """A minute of ours ends it as well, for a client at a venue that stands still."""
     seconds = [0.0]
@@ -136,9 +150,10 @@ def test_a_limit_can_be_waited_out() -> None:
 def test_a_defect_of_ours_is_json_as_well() -> None:
     """500 with the service's code, and the headers of every answer."""
     floor = floor_of()
+    app = build_app(floor, ServerOptions())
     floor.books.holdings = None  # type: ignore[assignment]
 
-    (answer,) = asked(build_app(floor, ServerOptions()), "/v2/account")
+    (answer,) = asked(app, "/v2/account")
 
     assert (answer.status_code, answer.json()["code"]) == (500, 50010000)
     assert all(name in answer.headers for name in STAMPS)
