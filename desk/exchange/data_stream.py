@@ -47,6 +47,7 @@ ERRORS = {
     405: "symbol limit exceeded",
     406: "connection limit exceeded",
     407: "slow client",
+    408: "v2 not enabled",
     409: "insufficient subscription",
     410: "invalid subscribe action for this feed",
     500: "internal error",
@@ -70,7 +71,9 @@ class DataStream:
 
     def routes(self) -> list[BaseRoute]:
         """Give the paths of the feeds, and the one that tells who listens."""
-        feeds = [WebSocketRoute(f"/v2/{feed}", self._endpoint(feed)) for feed in FEEDS]
+        feeds = [
+            WebSocketRoute(f"/v2/{feed}{end}", self._endpoint(feed)) for feed in FEEDS for end in ("", "/")
+        ]
         return [*feeds, Route("/sim/listeners", self.listeners, methods=["GET"])]
 
     async def listeners(self, request: Request) -> Response:
