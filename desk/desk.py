@@ -6,6 +6,7 @@ from datetime import datetime
 from desk.journal import Journal
 from desk.portfolio import Portfolio
 from desk.ports import Broker, Clock, MarketData, Recorder, StrategyRunner, TradeUpdates
+from desk.throttler import Throttler
 from schemas.settings import Settings
 
 
@@ -21,6 +22,7 @@ class Desk:
     journal: Journal
     recorder: Recorder
     strategies: tuple[StrategyRunner, ...]
+    throttler: Throttler | None = None  # the account's budget of requests; None where nobody counts
 
     @property
     def portfolio(self) -> Portfolio:

@@ -9,8 +9,9 @@ The order of the rules is fixed, from cheap and absolute to sums over the book, 
     entries: DUPLICATE, TRADING_STATE, LOSS_LATCH, DAILY_LOSS, PROTECTION, BAD_ORDER, FRACTIONAL,
         OUTSIDE_SESSION, CLOSE_OUT, ACCOUNT_BLOCKED, UNKNOWN_ORDER, OPEN_BREAK, INELIGIBLE_SYMBOL,
         HALTED_SYMBOL, CORPORATE_ACTION, STALE_DATA, SUSPECT_DATA, SHORT_NOT_ALLOWED, PRICE_COLLAR,
-        EXIT_REFUSABLE, WASH_TRADE, ORDERS_PER_DAY, ORDERS_PER_MINUTE, ORDER_NOTIONAL, POSITION_SHARES,
-        POSITION_NOTIONAL, POSITION_EQUITY_FRAC, GROSS_EXPOSURE, NET_EXPOSURE, BUYING_POWER,
+        EXIT_REFUSABLE, WASH_TRADE, ORDERS_PER_DAY, ORDERS_PER_MINUTE, REQUEST_BUDGET (where requests are
+        counted), ORDER_NOTIONAL, POSITION_SHARES, POSITION_NOTIONAL, POSITION_EQUITY_FRAC,
+        GROSS_EXPOSURE, NET_EXPOSURE, BUYING_POWER,
         PATTERN_DAY_TRADER or INTRADAY_MARGIN by date
     exits: DUPLICATE, TRADING_STATE, BAD_ORDER, FRACTIONAL, OUTSIDE_SESSION, OPEN_BREAK,
         EXIT_EXCEEDS_POSITION, WASH_TRADE (the latter against orders known to exist)
@@ -88,6 +89,7 @@ def with_approved(view: GateView, intent: OrderIntent) -> GateView:
         known_ids=view.known_ids | {intent.client_order_id},
         orders_today=view.orders_today + 1,
         entries_this_minute=view.entries_this_minute + (intent.purpose is Purpose.ENTRY),
+        requests=None if view.requests is None else (view.requests[0] + 1, view.requests[1]),
     )
 
 
@@ -165,6 +167,14 @@ def _entry_limits(
         limit=limits.orders_per_minute,
         words="entry {number} of the minute over {limit}",
     )
+    if view.requests is not None:
+        used, share = view.requests
+        yield at_most(
+            Reason.REQUEST_BUDGET,
+            number=used + 1,
+            limit=share,
+            words="request {number} of the minute, and entries may use {limit}: the rest is for exits",
+        )
     last = view.prices.get(intent.symbol)
     yield _usd(
         Reason.ORDER_NOTIONAL,

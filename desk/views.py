@@ -120,6 +120,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         known_ids=frozenset(portfolio.orders),
         broken=portfolio.broken_symbols(),
         day_trades=None if session is None else _day_trades(portfolio, session),
+        requests=None if desk.throttler is None else desk.throttler.entry_budget(),
         pauses=tuple(portfolio.risk.pauses.values()),
         halted=market.halted,
         splitting=market.splitting,

@@ -143,6 +143,7 @@ class Reason(StrEnum):
     BUYING_POWER = "buying_power"
     ORDERS_PER_DAY = "orders_per_day"
     ORDERS_PER_MINUTE = "orders_per_minute"
+    REQUEST_BUDGET = "request_budget"
     PATTERN_DAY_TRADER = "pattern_day_trader"
     INTRADAY_MARGIN = "intraday_margin"
     SHORT_NOT_ALLOWED = "short_not_allowed"

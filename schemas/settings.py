@@ -63,6 +63,9 @@ class BrokerSettings(Section):
     connect_timeout_s: float = Field(3.0, gt=0, le=60, description="How long a connection may take.")
     read_timeout_s: float = Field(10.0, gt=0, le=120, description="How long an answer may take.")
     read_attempts: int = Field(3, ge=1, le=10, description="Tries of a read; writes are tried once.")
+    requests_per_minute: int | None = Field(
+        None, ge=20, description="Budget of requests, shared by purpose; default 200 at Alpaca, else none."
+    )
 
 
 class ExitsAt(StrEnum):

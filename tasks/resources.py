@@ -85,6 +85,7 @@ class Account:
                 journal=Journal(self.ledger),
                 recorder=UnhurriedRecorder(make_warehouse(settings, self.ledger)),
                 strategies=strategies,
+                throttler=broker.throttler,
             )
 
     def _take_lease(self, holder: str, *, wait_s: float) -> None:

@@ -8,8 +8,8 @@ by `alpaca_parse`; `alpaca_lists` sees to it that lists are complete.
 
 Submit, once: a 2xx must carry our client order id, or the outcome is unknown. A refusal may mean that
 the id is taken, which is what a submit after a lost answer meets; its codes and words have varied, and
-the order that is already there may itself be the reason (it holds the shares). So after a 403, 422 or
-429 the id is looked up. Found and equal, the order is returned as if just acknowledged; found and
+the order that is already there may itself be the reason (it holds the shares). So after a 403 or
+422 the id is looked up. Found and equal, the order is returned as if just acknowledged; found and
 different, or not to be asked, the outcome is unknown; not found, the refusal was plain. Only for an id
 whose earlier send was never answered is no refusal ever plain: it speaks of the second send, not of the
 first.
@@ -32,16 +32,18 @@ from desk.adapters import alpaca_parse as parse
 from desk.adapters.alpaca_http import NOT_SENT, AlpacaHttp, Body
 from desk.adapters.alpaca_lists import AlpacaLists, read_as
 from desk.adapters.alpaca_login import Login, login
+from desk.adapters.system_clock import monotonic
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
+from desk.throttler import Errand, Throttler
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
-from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent
+from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent, Purpose
 from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ASSETS_ONE_BY_ONE_MAX = 5  # the list of all shares is 11,000 elements: too much for a handful
 _WITH_LEGS = frozenset({OrderClass.BRACKET, OrderClass.OCO, OrderClass.OTO})
-ABOUT_STATE = frozenset({403, 422, 429})  # refusals that an order already there may have caused or hidden
+ABOUT_STATE = frozenset({403, 422})  # refusals that an order already there may have caused or hidden
 
 T = TypeVar("T")
 
@@ -68,6 +70,7 @@ class AlpacaBroker:
             raw_data=True,
             url_override=account.trading_url,
         )
+        self.throttler = Throttler(account.requests_per_minute, clock=monotonic, sleep=sleep)
         self._http = AlpacaHttp(
             client,
             url=account.trading_url,
@@ -75,6 +78,7 @@ class AlpacaBroker:
             read_timeout_s=account.read_timeout_s,
             read_attempts=account.read_attempts,
             sleep=sleep,
+            throttler=self.throttler,
         )
         self._unanswered: set[str] = (
             set()
@@ -169,7 +173,8 @@ class AlpacaBroker:
         self, method: Literal["POST", "PATCH"], path: str, intent: OrderIntent, body: Body
     ) -> BrokerOrder:
         try:
-            answer = self._http.write(method, path, body)
+            errand = Errand.EXIT if intent.purpose is Purpose.EXIT else Errand.ENTRY
+            answer = self._http.write(method, path, body, errand=errand)
         except Rejected as refusal:
             if refusal.status not in ABOUT_STATE:
                 raise

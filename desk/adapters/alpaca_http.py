@@ -14,8 +14,9 @@ gives two verbs with opposite rules:
   order exists. So is a connection that was never made, because then nothing was sent, and a short
   outage would otherwise block a symbol until the close. Everything else is `OutcomeUnknown`:
   timeouts, lost connections, redirects, 408, 409, 5xx and a 2xx whose body cannot be read. A 429 is a
-  definite refusal only with Alpaca's own code 42910000, because its rate limiter stands before the
-  order system; any other 429 comes from something in between, which may have passed the request on.
+  definite refusal whoever says it: a rate limiter stands before what it protects.
+
+Both ask the account's throttler first (desk/throttler.py), and tell it of every answer.
 
 The total limit is there because a read timeout is per packet: a peer that drips one byte a second
 would hold the desk for hours.
@@ -37,12 +38,12 @@ from requests.adapters import HTTPAdapter
 from desk.adapters.alpaca_login import is_loopback
 from desk.adapters.system_clock import monotonic
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
+from desk.throttler import Errand, Throttler
 
 log = logging.getLogger(__name__)
 
 REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 413, 414, 415, 422})  # answered before an order exists
 NOT_SENT = "not_sent"  # our own code: the connection was never made
-RATE_LIMITED_CODE = "42910000"  # Alpaca's own "rate limit exceeded"
 PASSING = frozenset({408, 425, 429})  # 4xx that a later read may not meet
 RETRY_WAIT_S = 0.25  # first pause between reads, doubled each time
 RETRY_WAIT_MAX_S = 2.0  # a minute's bars are worth little after a few seconds
@@ -54,6 +55,8 @@ QUOTED_CHARS = 200  # of a foreign error body in a message
 
 Body = Mapping[str, str | bool | Mapping[str, str]]  # of a write; take_profit and stop_loss are objects
 
+OnAnswer = Callable[[int, Mapping[str, str]], None]  # told of each answer's status and headers
+
 
 class Redirected(requests.RequestException):
     """The server pointed elsewhere; alpaca-py would have called it a success."""
@@ -62,7 +65,10 @@ class Redirected(requests.RequestException):
 class BoundedAdapter(HTTPAdapter):
     """An HTTP adapter with its own timeouts, a limit on the whole answer, and no redirects."""
 
-    def __init__(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
+    def __init__(
+        self, *, connect_timeout_s: float, read_timeout_s: float, on_answer: OnAnswer | None = None
+    ) -> None:
+        self._on_answer = on_answer
         self._timeout = (connect_timeout_s, read_timeout_s)
         self._total_s = connect_timeout_s + TOTAL_READS * read_timeout_s
         super().__init__(max_retries=0)
@@ -78,6 +84,8 @@ class BoundedAdapter(HTTPAdapter):
         deadline = monotonic() + self._total_s
         kwargs.update(timeout=self._timeout, stream=True)
         response = super().send(request, **kwargs)
+        if self._on_answer is not None:
+            self._on_answer(response.status_code, response.headers)
         if 300 <= response.status_code < 400:
             response.close()
             raise Redirected(f"HTTP {response.status_code}, redirects are not followed", response=response)
@@ -111,14 +119,24 @@ class BoundedAdapter(HTTPAdapter):
         return b"".join(chunks)
 
 
-def bound(client: RESTClient, *, url: str, connect_timeout_s: float, read_timeout_s: float) -> None:
+def bound(
+    client: RESTClient,
+    *,
+    url: str,
+    connect_timeout_s: float,
+    read_timeout_s: float,
+    on_answer: OnAnswer | None = None,
+) -> None:
     """Make an alpaca-py client safe: timeouts, no hidden retries, no redirects, no .netrc, no cookies."""
     client._retry = 0
     client._retry_codes = []
     session = client._session
     for scheme in ("http://", "https://"):
         session.mount(
-            scheme, BoundedAdapter(connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s)
+            scheme,
+            BoundedAdapter(
+                connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s, on_answer=on_answer
+            ),
         )
     session.auth = _no_netrc
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -147,6 +165,7 @@ class AlpacaHttp:
         url: the client's base URL, for the proxy rule and for messages.
         read_attempts: tries of a read, the first included.
         sleep: pauses between tries of a read, in seconds.
+        throttler: the account's budget of requests; None counts nothing.
     """
 
     def __init__(
@@ -158,8 +177,16 @@ class AlpacaHttp:
         read_timeout_s: float,
         read_attempts: int,
         sleep: Callable[[float], None] = tenacity.nap.sleep,
+        throttler: Throttler | None = None,
     ) -> None:
-        bound(client, url=url, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s)
+        bound(
+            client,
+            url=url,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            on_answer=None if throttler is None else throttler.answered,
+        )
+        self._throttler = throttler
         self._client = client
         self._read_attempts = read_attempts
         self._sleep = sleep
@@ -178,9 +205,16 @@ class AlpacaHttp:
             sleep=self._sleep,
             reraise=True,
         )
-        return tries(self._read_once, path, params)
+        answer: Any = None
+        for attempt in tries:
+            with attempt:
+                is_again = attempt.retry_state.attempt_number > 1
+                answer = self._read_once(path, params, is_again=is_again)
+        return answer
 
-    def _read_once(self, path: str, params: Mapping[str, str | int] | None) -> Any:
+    def _read_once(self, path: str, params: Mapping[str, str | int] | None, *, is_again: bool) -> Any:
+        if self._throttler is not None and not self._throttler.admit(Errand.BOOKS, has_waited=is_again):
+            raise BrokerUnavailable(f"GET {path}: not sent: {self._throttler.traffic().words}")
         try:
             return self._client.get(path, None if params is None else dict(params))
         except APIError as error:
@@ -196,13 +230,28 @@ class AlpacaHttp:
         except (OSError, ValueError, RecursionError, urllib3.exceptions.HTTPError) as error:
             raise _Passing(f"GET {path}: {_cause(error)}") from error
 
-    def write(self, method: Literal["POST", "PATCH", "DELETE"], path: str, body: Body | None = None) -> Any:
+    def write(
+        self,
+        method: Literal["POST", "PATCH", "DELETE"],
+        path: str,
+        body: Body | None = None,
+        *,
+        errand: Errand = Errand.EXIT,
+    ) -> Any:
         """Send once and give the JSON of the answer, None when it is empty.
+
+        Args:
+            method: the verb.
+            path: below the version.
+            body: sent as JSON.
+            errand: which share of the budget it may use.
 
         Raises:
             Rejected: a definite refusal; nothing changed because of this call.
             OutcomeUnknown: anything else that is not a readable 2xx.
         """
+        if self._throttler is not None and not self._throttler.admit(errand):
+            raise Rejected(f"not sent: {self._throttler.traffic().words}", code=NOT_SENT)
         try:
             if method == "DELETE":
                 return self._client.delete(path)
@@ -210,7 +259,7 @@ class AlpacaHttp:
             return send(path, None if body is None else dict(body))
         except APIError as error:
             status, code, message = _refusal(error)
-            if status in REFUSALS or (status == 429 and code == RATE_LIMITED_CODE):
+            if status in REFUSALS or status == 429:
                 words = message or f"HTTP {status}"
                 raise Rejected(words, code=code or str(status), status=status) from error
             raise OutcomeUnknown(f"{method} {path}: HTTP {status} {code} {message}".strip()) from error

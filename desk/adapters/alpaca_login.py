@@ -17,6 +17,7 @@ from alpaca.common.enums import BaseURL
 from desk.errors import ConfigError
 from schemas.settings import BrokerSettings, Mode, Settings
 
+ALPACA_REQUESTS_PER_MINUTE = 200  # per account (ALPACA.md §2)
 _PAPER_HOST = "paper-api.alpaca.markets"
 _LIVE_HOST = "api.alpaca.markets"
 _DATA_HOST = "data.alpaca.markets"
@@ -38,6 +39,7 @@ class Login:
     connect_timeout_s: float
     read_timeout_s: float
     read_attempts: int
+    requests_per_minute: int | None = None  # None: nobody counts
 
 
 def login(settings: Settings) -> Login:
@@ -72,7 +74,15 @@ def login(settings: Settings) -> Login:
         connect_timeout_s=broker.connect_timeout_s,
         read_timeout_s=broker.read_timeout_s,
         read_attempts=broker.read_attempts,
+        requests_per_minute=_budget(broker, trading),
     )
+
+
+def _budget(broker: BrokerSettings, trading: str) -> int | None:
+    """Give the requests a minute: as configured, else Alpaca's limit at Alpaca and none elsewhere."""
+    if broker.requests_per_minute is not None:
+        return broker.requests_per_minute
+    return ALPACA_REQUESTS_PER_MINUTE if _is_alpaca(trading) else None
 
 
 def is_loopback(url: str) -> bool:

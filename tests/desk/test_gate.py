@@ -131,6 +131,7 @@ REFUSED: list[tuple[Reason, OrderIntent, GateView, RiskLimits]] = [
     (Reason.WASH_TRADE, leave(), gate_view(positions=HELD, working=(works(FRESH),)), LIMITS),
     (Reason.ORDERS_PER_DAY, FRESH, gate_view(orders_today=500), LIMITS),
     (Reason.ORDERS_PER_MINUTE, FRESH, gate_view(entries_this_minute=60), LIMITS),
+    (Reason.REQUEST_BUDGET, FRESH, gate_view(requests=(140, 140)), LIMITS),
     (Reason.ORDER_NOTIONAL, FRESH, gate_view(), limits(order_notional_max_usd=D("1999.99"))),
     (Reason.POSITION_SHARES, FRESH, gate_view(positions=HELD), limits(position_shares_max=D(19))),
     (Reason.POSITION_NOTIONAL, FRESH, gate_view(positions=HELD), limits(position_notional_max_usd=D(3999))),

@@ -1,14 +1,16 @@
 """Every form of order on the wire, replacing one, and what is read back, through alpaca-py and sockets."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from desk.adapters.alpaca_broker import AlpacaBroker
 from desk.errors import OutcomeUnknown, Rejected
-from schemas.orders import OrderClass, OrderType, Side
+from schemas.orders import OrderClass, OrderType, Purpose, Side
 from tests.desk.adapters.rough import RESET, Answer, Said, rough_server
-from tests.desk.adapters.wire import CLIENT_ID, broker_at, intent, order_json
+from tests.desk.adapters.wire import CLIENT_ID, account_at, broker_at, intent, order_json
 
 OLD_ID = "11111111-8549-4bfd-b9c3-01e75843f47d"
 ABSENT = Answer(404, {"code": 40410000, "message": "order not found"})
@@ -209,3 +211,39 @@ def test_an_asset_the_list_lacks_is_asked_for_by_name() -> None:
     assert "S0" not in found
     assert not found["S1"].tradable
     assert len(found) == 9
+
+
+# ---- the budget of requests ------------------------------------------------------------------------
+
+
+def test_e4_when_the_budget_is_short_entries_stay_and_exits_go() -> None:
+    """Twenty requests a minute: look-ups used them up, an entry is not sent, cancels and exits are (E4)."""
+    with rough_server(lambda said: Answer(200, order_json())) as server:
+        broker = AlpacaBroker(replace(account_at(server.url), requests_per_minute=20), sleep=lambda _: None)
+        for _ in range(16):
+            broker.order("x")
+
+        with pytest.raises(Rejected, match="16 of 20 requests") as caught:
+            broker.submit(intent())
+        broker.cancel("x")
+        broker.submit(intent(purpose=Purpose.EXIT))
+        for _ in range(10):
+            broker.cancel("x")
+
+        assert caught.value.code == "not_sent"
+        assert server.count("POST") == 1
+        assert server.count("DELETE") == 11
+
+
+def test_e4_a_429_holds_entries_back_and_is_counted() -> None:
+    """After the broker's no the next entry is not even sent; nothing of it is unknown (E4)."""
+    limited = Answer(429, {"code": 42910000, "message": "rate limit exceeded"}, {"Retry-After": "30"})
+    with rough_server(lambda said: limited) as server:
+        broker = broker_at(server.url)
+        for _ in range(2):
+            with pytest.raises(Rejected):
+                broker.submit(intent())
+
+        assert server.count("POST") == 1
+        assert broker.throttler.traffic().refused == 1
+        assert broker.throttler.traffic().withheld == 1
