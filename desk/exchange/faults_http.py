@@ -49,7 +49,7 @@ _PATHS: tuple[tuple[re.Pattern[str], dict[str, Call] | Call], ...] = tuple(
         (r"/v2/assets(/.+)?", Call.ASSETS),
         (r"/v2/stocks(/.+)?/bars(/latest)?", Call.BARS),
         (r"/v2/stocks/.+", Call.MARKET),
-        (r"/v1beta1/.+|/v1/corporate-actions", Call.MARKET),
+        (r"/v2/(options|corporate_actions)/.+|/v1beta1/.+|/v1/corporate-actions", Call.MARKET),
     )
 )
 
