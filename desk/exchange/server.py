@@ -271,7 +271,6 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
         ws_per_message_deflate=False,  # loopback: packing a minute of bars costs more than it saves
-        ws_per_message_deflate=False,  # loopback: packing a minute of bars costs more than it saves
         ws_ping_interval=None,  # the client pings; ours would only add wall-clock noise to a simulated day
         server_header=False,
         date_header=False,
