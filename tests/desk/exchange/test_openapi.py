@@ -137,6 +137,46 @@ def test_writes_of_the_trading_side(busy: httpx.Client, trading: dict[str, Any])
     check(trading, "delete", "/v2/positions", busy.delete("/v2/positions"))
 
 
+def test_every_kind_of_order_is_as_documented(busy: httpx.Client, trading: dict[str, Any]) -> None:
+    """Bracket, oco, trailing stop and an order in USD are posted, nested, listed, and replaced."""
+    market = {"symbol": "QQQ", "side": "sell", "type": "market", "time_in_force": "day"}
+    bracket = market | {
+        "qty": 5,
+        "order_class": "bracket",
+        "take_profit": {"limit_price": "45"},
+        "stop_loss": {"stop_price": "55", "limit_price": "55.5"},
+    }
+    oco = {
+        "symbol": "SPY", "side": "sell", "type": "limit", "time_in_force": "gtc", "qty": "20",
+        "order_class": "oco", "take_profit": {"limit_price": "105"}, "stop_loss": {"stop_price": "95"},
+    }  # fmt: skip
+    trailing = {
+        "symbol": "SPY", "side": "sell", "type": "trailing_stop", "time_in_force": "gtc", "qty": "20",
+        "trail_percent": 1.5,
+    }  # fmt: skip
+    usd = {"symbol": "SPY", "side": "buy", "type": "limit", "time_in_force": "day", "notional": "500.25"}
+
+    sent = [
+        check(trading, "post", "/v2/orders", busy.post("/v2/orders", json=body))
+        for body in (bracket, oco, trailing, usd | {"limit_price": "90"})
+    ]
+    path = "/v2/orders/{order_id}"
+    leg = sent[0]["legs"][1]["id"]
+    moved = check(trading, "patch", path, busy.patch(f"/v2/orders/{leg}", json={"stop_price": "54"}))
+    trail = check(trading, "patch", path, busy.patch(f"/v2/orders/{sent[2]['id']}", json={"trail": "2"}))
+    whole = check(trading, "get", path, busy.get(f"/v2/orders/{sent[1]['id']}", params={"nested": "true"}))
+    rolled = check(
+        trading, "get", "/v2/orders", busy.get("/v2/orders", params={"status": "all", "nested": True})
+    )
+    flat = check(trading, "get", "/v2/orders", busy.get("/v2/orders", params={"status": "all"}))
+
+    assert moved["replaces"] == leg
+    assert (trail["trail_percent"], trail["trail_price"]) == ("2", None)
+    assert [one["group_role"] for one in whole["legs"]] == ["stop_loss"]
+    assert len(flat) - len(rolled) == 4  # legs rolled up: two of the bracket, one replaced, one of the oco
+    assert sent[3]["qty"] is None
+
+
 def test_fees_are_documented_activities(busy: httpx.Client, trading: dict[str, Any]) -> None:
     """After the close a FEE stands beside the fills."""
     busy.post("/sim/advance", json={"to": (CLOSE + timedelta(minutes=1)).isoformat()})
