@@ -33,8 +33,6 @@ CANCEL_AGAIN = timedelta(seconds=30)  # Alpaca cancels within seconds, and a req
 CANCEL_ALARM = timedelta(minutes=3)  # six requests without effect: a person should look
 CANCEL_AGAIN_LATER = timedelta(minutes=5)  # a pending_cancel may last hours; asking costs requests
 
-RATE_LIMITED = 429  # refused before the broker looked at the order
-
 Judged = tuple[OrderIntent, Approval | Denial]
 
 
@@ -122,12 +120,9 @@ def _answered(desk: Desk, intent: OrderIntent, send: Callable[[], BrokerOrder]) 
     try:
         stated = send()
     except Rejected as refusal:
-        if (
-            refusal.status in (0, RATE_LIMITED)
-            and desk.portfolio.orders[client_order_id].state is OrderState.UNKNOWN
-        ):
+        if desk.portfolio.orders[client_order_id].state is OrderState.UNKNOWN:
             log.warning("order not sent again", extra={**facts, "cause": str(refusal)})
-            return OrderState.UNKNOWN  # this send was not taken; the first one may have been (I4)
+            return OrderState.UNKNOWN  # it speaks of this send; the first one may have arrived (I4)
         log.warning("order rejected", extra={**facts, "code": refusal.code, "message_text": str(refusal)})
         desk.journal.record(
             OrderRejected(

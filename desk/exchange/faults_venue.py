@@ -19,6 +19,7 @@ from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
 from desk.exchange.broadcast import VenueStream
 from desk.exchange.faults import Mischief, Strike
 from desk.exchange.faults_calls import Trouble, trouble_of
+from desk.exchange.faults_feed import FeedFaults
 from desk.exchange.faults_floor import FloorFaults
 from desk.exchange.faults_stream import SPOILT_EVENT, SPOILT_STATUS, Cut, Frame, StreamFaults, Twist
 from desk.exchange.refusals import Refusal
@@ -32,7 +33,7 @@ READ_ATTEMPTS = 3  # the adapter's default (schemas/settings.py, broker.read_att
 RECONNECT_S = 1.0  # the SDK's first wait is 0.5 to 1 s, and doubles (ALPACA.md section 1.1)
 RECONNECT_MAX_S = 30.0
 UPDATES_MAX = 100_000  # updates kept for a reader that never drains
-ABOUT_STATE = frozenset({403, 422, 429})  # refusals an order already there may have caused or hidden
+ABOUT_STATE = frozenset({403, 422})  # refusals an order already there may have caused or hidden
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ class FaultyVenue:
         self.floor = venue.floor
         self.mischief = plan if isinstance(plan, Mischief) else Mischief(plan, seed=seed)
         self.faults = FloorFaults(venue.floor, self.mischief)
+        self.faults.feed = FeedFaults(venue.floor, venue.broadcast)
         self.stream = self.faults.stream
         self.provider = venue.provider
         self.feed = venue.feed
@@ -74,6 +76,10 @@ class FaultyVenue:
     def take(self, plan: FaultPlan, *, seed: int | None = None) -> None:
         """Put another plan in force from now on."""
         self.faults.take(plan, seed=seed)
+
+    def forget(self) -> None:
+        """Lose what a client's process remembers of unanswered ids: another process begins."""
+        self._unanswered.clear()
 
     def now(self) -> datetime:
         """Give the venue's time."""
