@@ -5,14 +5,14 @@ from datetime import datetime
 
 from desk.journal import Journal
 from desk.portfolio import Portfolio
-from desk.ports import Broker, Clock, MarketData, Recorder, StrategyRunner, TradeUpdates
+from desk.ports import Broker, Clock, MarketData, MarketStream, Recorder, StrategyRunner, TradeUpdates
 from desk.throttler import Throttler
 from schemas.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a desk is made of. `updates` is None where REST alone is used (reconcile, close-day)."""
+    """What a desk is made of; both streams are None where REST alone is used (reconcile, close-day)."""
 
     settings: Settings
     clock: Clock
@@ -22,6 +22,7 @@ class Desk:
     journal: Journal
     recorder: Recorder
     strategies: tuple[StrategyRunner, ...]
+    stream: MarketStream | None = None
     throttler: Throttler | None = None  # the account's budget of requests; None where nobody counts
 
     @property

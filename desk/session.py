@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -120,6 +121,7 @@ class Session:
         finally:
             if desk.updates is not None:
                 desk.updates.stop()
+            self.cycle.receiver.stop()
             desk.recorder.flush()
 
     # ---- the day --------------------------------------------------------------------------
@@ -171,20 +173,42 @@ class Session:
         self.valuation.hold_loss()  # what was lost overnight, before the first entry
 
     def _loop(self, hours: SessionHours, steps: Steps) -> None:
-        delay = timedelta(seconds=self.desk.settings.session.bar_delay_s)
+        receiver = self.cycle.receiver
         for minute in minutes(hours):
-            due = minute + MINUTE + delay
-            if due + MINUTE <= self.desk.now():
+            last_due = receiver.last_due(minute)
+            if last_due + MINUTE <= self.desk.now():
                 continue  # missed: its bars come with the next ingest, its decisions are not made up for
-            self._wait(due, hours)
+            if self.desk.stream is None:
+                self._wait(last_due, hours)
+                self._minute(minute, hours, steps)
+                continue
+            self._wait(minute + MINUTE, hours)
+            self._hear_until(partial(receiver.due, minute), hours)
             self._minute(minute, hours, steps)
+            if receiver.watermark.missing(minute):  # late bars tell whom to wait for
+                self._hear_until(partial(receiver.last_due, minute), hours)
 
     def _wait(self, until: datetime, hours: SessionHours) -> None:
         """Sleep in slices, settling after each."""
         every = timedelta(seconds=self.desk.settings.session.settle_every_s)
         while (now := self.desk.now()) < until:
             self.desk.clock.sleep_until(min(until, now + every))
+            self.cycle.receiver.hear()
             self.upkeep.tend(hours)
+
+    def _hear_until(self, due: Callable[[], datetime], hours: SessionHours) -> None:
+        """Sleep until an instant that moves with what is heard, woken by the stream."""
+        stream, receiver = self.desk.stream, self.cycle.receiver
+        assert stream is not None
+        every = timedelta(seconds=self.desk.settings.session.settle_every_s)
+        tended = self.desk.now()
+        receiver.hear()
+        while self.desk.now() < (until := due()):
+            self.desk.clock.sleep_until(min(until, tended + every), stream.arrived)
+            receiver.hear()
+            if self.desk.now() >= tended + every:
+                self.upkeep.tend(hours)
+                tended = self.desk.now()
 
     def _minute(self, minute: datetime, hours: SessionHours, steps: Steps) -> None:
         try:

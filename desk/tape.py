@@ -85,7 +85,7 @@ class Tape:
             self._note(accepted)
             return
         edge = newest - AT_HAND_MINUTES * MINUTE
-        self._forgotten_us = max(self._forgotten_us, _us(edge))
+        self._forgotten_us = max(self._forgotten_us, microseconds(edge))
         for part in (_newest_bars(regular), _newest_bars(accepted), accepted.filter(pl.col("ts") >= edge)):
             self._note(part)
 
@@ -142,6 +142,12 @@ class Tape:
         found = None if minute is None else minute.get(symbol)
         return None if found is None else found[1]
 
+    def has(self, symbol: str, ts: datetime) -> bool:
+        """Tell whether a symbol's minute was printed, however long ago."""
+        if microseconds(ts) >= self._forgotten_us:
+            return self.values_at(symbol, microseconds(ts)) is not None
+        return not self.since(ts).filter((pl.col("ts") == ts) & (pl.col("symbol") == symbol)).is_empty()
+
     def at_hand_us(self) -> int:
         """Give the minute from which on `values_at` knows every print."""
         return self._forgotten_us
@@ -170,7 +176,7 @@ class Tape:
             self._forgotten_us = max(self._forgotten_us, oldest + MINUTE_US)
 
 
-def _us(instant: datetime) -> int:
+def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 

@@ -12,6 +12,7 @@ from desk.hours import previous_session, session_date_at, session_hours
 from desk.losses import DayResult
 from desk.portfolio import Order, Portfolio
 from desk.positions import ZERO
+from desk.quotes import Nbbo
 from desk.risk_memory import Base
 from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
@@ -30,6 +31,12 @@ class MarketView:
     assets: Mapping[str, Asset] = field(default_factory=dict)
     account: BrokerAccount | None = None
     halted: frozenset[str] = frozenset()  # symbols whose trading is known to be halted
+    quotes: Mapping[str, Nbbo] = field(default_factory=dict)  # by symbol; only where quotes are heard
+
+    def reference_prices(self) -> Mapping[str, Decimal]:
+        """Give what an entry is priced off: the middle of a young quote, else the last close."""
+        return {**self.prices, **{symbol: nbbo.mid for symbol, nbbo in self.quotes.items()}}
+
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
     splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
 
@@ -75,7 +82,7 @@ def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts
         session=session,
         bar_ts=bar_ts,
         equity=market.account.equity if market.account is not None else ZERO,
-        prices=market.prices,
+        prices=market.reference_prices(),
         positions={key: position.qty for key, position in desk.portfolio.holdings().items()},
         working=by_key,
         allocations={each.name: each.allocation_frac for each in settings.strategies},
@@ -120,9 +127,9 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         known_ids=frozenset(portfolio.orders),
         broken=portfolio.broken_symbols(),
         day_trades=None if session is None else _day_trades(portfolio, session),
-        requests=None if desk.throttler is None else desk.throttler.entry_budget(),
         pauses=tuple(portfolio.risk.pauses.values()),
         halted=market.halted,
+        requests=None if desk.throttler is None else desk.throttler.entry_budget(),
         splitting=market.splitting,
         splits_ahead=market.splits_ahead,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from data.ledger import Ledger
 from data.warehouse import Warehouse
 from desk.adapters.alpaca_broker import connect_broker
+from desk.adapters.alpaca_data_stream import connect_data_stream
 from desk.adapters.alpaca_market import connect_market
 from desk.adapters.alpaca_stream import connect_stream
 from desk.adapters.discord import DiscordNotifier
@@ -59,7 +60,7 @@ class Account:
 
         Args:
             holder: who takes it, in words a person reads when somebody else wants it.
-            stream: whether fills are also learned from the broker's user stream.
+            stream: whether fills and bars are also heard over the broker's streams.
             wait_s: how long to wait for another holder, real seconds.
 
         Raises:
@@ -82,6 +83,7 @@ class Account:
                 broker=broker,
                 market=market,
                 updates=connect_stream(settings) if stream else None,
+                stream=connect_data_stream(settings) if stream and settings.data.stream else None,
                 journal=Journal(self.ledger),
                 recorder=UnhurriedRecorder(make_warehouse(settings, self.ledger)),
                 strategies=strategies,
