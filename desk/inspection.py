@@ -1,7 +1,7 @@
 """The inspector's question and answer: what a delivery is judged by, and the judgement."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -16,6 +16,7 @@ from schemas.settings import DataSettings
 TIMEFRAME = "1Min"
 
 SessionOn: TypeAlias = Callable[[date], SessionHours | None]
+Refused: TypeAlias = Mapping[str, Mapping[datetime, float]]  # closes by symbol and minute
 
 LAST_SCHEMA: dict[str, pl.DataType] = {
     "symbol": pl.String(),
@@ -114,6 +115,7 @@ class Context:
     limits: DataSettings
     memory: Memory
     known_symbols: frozenset[str] | None = None
+    refused: Refused = field(default_factory=dict)  # closes refused as jumps (desk/new_levels.py)
     provider: str = ""
     feed: str = ""
 

@@ -8,9 +8,9 @@ it in the delivery). Between sessions only the unit is judged, for prices do jum
 - price_outlier: open and close are plausible, but an extreme is not: an error print. A range with no
   volume behind it is held to a third of `jump_frac`, for nothing traded there.
 
-A refused bar is no reference, so a level that stays away stays refused until a person looks or the next
-session begins: when in doubt, do not trade. Only a historical load, which can look ahead, lets a move
-stand that is confirmed by the bars after it. Clean deliveries are cleared in one vectorised pass; the
+A refused bar is no reference: when in doubt, do not trade. A level that stays away is believed once so many
+refused bars in a row agree (desk/new_levels.py); a historical load, which can look ahead, lets a move stand
+that is confirmed by the bars after it. Clean deliveries are cleared in one vectorised pass; the
 careful walk is for the symbols that were not.
 """
 
@@ -23,6 +23,7 @@ from statistics import median
 import polars as pl
 
 from desk.inspection import Context
+from desk.new_levels import is_settled
 from schemas.bars import PRICES, Flaw
 
 # How far from an exact power of ten still is one: prices move meanwhile, but not by a seventh.
@@ -102,6 +103,8 @@ def price_doubts(rows: pl.DataFrame, context: Context) -> list[Doubt]:
             hindsight=not context.mode.is_live,
             last_close=first["last_close"],
             last_session=first["last_session"],
+            confirm_minutes=context.limits.jump_confirm_minutes,
+            refused=dict(context.refused.get(symbol, {})),
         )
         columns = ("row", "session_date", "ts", *PRICES, "volume")
         doubts.extend(walk.judge([_Bar(*values) for values in mine.select(columns).iter_rows()]))
@@ -138,6 +141,8 @@ class _Walk:
     hindsight: bool
     last_close: float | None
     last_session: date | None
+    confirm_minutes: int
+    refused: dict[datetime, float]  # closes that jumped since the last bar believed, by minute
 
     def judge(self, bars: Sequence[_Bar]) -> list[Doubt]:
         doubts = []
@@ -149,6 +154,9 @@ class _Walk:
                 doubts.append(doubt)
             if doubt is None or doubt.confirmed:
                 self.last_close, self.last_session = bar.close, bar.session_date
+                self.refused = {ts: close for ts, close in self.refused.items() if ts > bar.ts}
+            elif doubt.flaw is Flaw.PRICE_JUMP:
+                self.refused[bar.ts] = bar.close
         return doubts
 
     def _anchor(self, bars: Sequence[_Bar]) -> None:
@@ -187,16 +195,8 @@ class _Walk:
         body = max((bar.open, bar.close), key=lambda price: abs(price / reference - 1))
         off = abs(body / reference - 1)
         if off > self.jump:
-            confirmed = (
-                self.hindsight
-                and abs(bar.close / reference - 1) > self.jump  # a bad print comes back, a move does not
-                and self._wick(bar) is None
-                and len(after) == CONFIRM_BARS
-                and all(
-                    later.session_date == bar.session_date and abs(later.close / bar.close - 1) <= self.jump
-                    for later in after
-                )
-            )
+            stays = abs(bar.close / reference - 1) > self.jump  # a bad print comes back, a move does not
+            confirmed = stays and self._wick(bar) is None and self._is_confirmed(bar, after)
             return Doubt(
                 bar.row,
                 Flaw.PRICE_JUMP,
@@ -213,6 +213,16 @@ class _Walk:
                 f"limit {self.jump:.1%}",
             )
         return None
+
+    def _is_confirmed(self, bar: _Bar, after: Sequence[_Bar]) -> bool:
+        """Tell whether bars after it, or live the refused ones before it, agree with a move."""
+        if not self.hindsight:
+            before = {ts: close for ts, close in self.refused.items() if ts < bar.ts}
+            return is_settled(bar.close, before, jump=self.jump, minutes=self.confirm_minutes)
+        return len(after) == CONFIRM_BARS and all(
+            later.session_date == bar.session_date and abs(later.close / bar.close - 1) <= self.jump
+            for later in after
+        )
 
     def _wick(self, bar: _Bar) -> Doubt | None:
         limit = self.jump * IDLE_WICK_SHARE if bar.volume == 0 else self.jump

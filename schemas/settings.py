@@ -146,6 +146,9 @@ class DataSettings(Section):
     jump_frac: Decimal = Field(
         Decimal("0.10"), gt=0, le=1, description="A minute's prices may differ this much from the last."
     )
+    jump_confirm_minutes: int = Field(
+        5, ge=2, le=120, description="A price that jumped further is believed after so many bars in a row."
+    )
     stale_after_s: int = Field(180, ge=60, description="A feed whose newest bar ended longer ago is stale.")
     final_after_s: float = Field(
         1.0, ge=0, le=30, description="A bar may still change this long after its minute ended."
@@ -155,7 +158,7 @@ class DataSettings(Section):
         5.0, ge=0.1, le=60, description="A silent data stream is asked for a sign of life after this long."
     )
     quotes: bool = Field(
-        False, description="Hear quotes too: entries are priced off their middle, not off closes."
+        False, description="Hear quotes too: entries are priced off bid and ask, not closes."
     )
     quote_max_age_s: float = Field(
         10.0, gt=0, le=600, description="An older quote prices nothing: the last close does."

@@ -173,14 +173,16 @@ def test_jump_is_kept_aside_and_is_no_reference() -> None:
     assert "20.0%" in result.quarantine["detail"][0]
 
 
-def test_jump_that_stays_is_refused_live_and_confirmed_in_hindsight() -> None:
-    """Live a new level needs a person; a historical load sees the bars after it."""
+def test_jump_that_stays_is_believed_after_a_while_and_at_once_in_hindsight() -> None:
+    """Live a new level is believed from its fifth bar on; a historical load sees the bars after it."""
     rows = [bar(minute=minute, price=50.0 if minute < 3 else 60.0) for minute in range(30)]
 
     live = inspect(rows, ctx(rows))
     later = inspect(rows, ctx(rows, mode=Mode.BACKFILL))
 
-    assert live.accepted.height == 3
+    assert reasons(live)[2:9] == [None, *[Flaw.PRICE_JUMP] * 5, None]
+    assert verdicts(live)[6:8] == ["quarantine", "warn"]
+    assert live.accepted.height == 26
     assert later.accepted.height == 30
     assert later.rows.filter(pl.col("verdict") == "warn")["row"].to_list() == [3]
 
