@@ -79,7 +79,13 @@ class Call(StrEnum):
     CONFIGURATIONS = "configurations"
 
 
-WRITES = frozenset({Call.SUBMIT, Call.REPLACE, Call.CANCEL, Call.CANCEL_ALL, Call.CLOSE})
+class StreamName(StrEnum):
+    """The two WebSockets."""
+
+    USER = "user"  # trade_updates
+    DATA = "data"  # stock market data
+
+
 ANY_CALL = frozenset(Call)
 NEW_ORDER = frozenset({Call.SUBMIT})
 
@@ -113,17 +119,20 @@ class FaultKind(StrEnum):
     REPLACE_LOSES_PARTIAL = "replace_loses_partial"  # the new order forgets what the old one had filled
     ASYNC_REJECT = "async_reject"  # taken with 200, rejected delay_s later
     PARTIAL_FILLS = "partial_fills"  # a fill is cut to a share of itself
-    # the user stream
+    # the user stream's events
     FRAME_LOST = "frame_lost"
     FRAMES_DUPLICATED = "frames_duplicated"
     FRAMES_REORDERED = "frames_reordered"  # the event is sent after the next one, or delay_s later
     FRAME_EMPTY = "frame_empty"  # an empty frame comes before the event
     UNKNOWN_EVENT = "unknown_event"  # an event of an unknown name comes before it
     UNKNOWN_STATUS = "unknown_status"  # the order inside has a status nobody knows
+    # both streams, or the one that `streams` names
     STREAM_SILENT = "stream_silent"  # open, and nothing is sent
     STREAM_DISCONNECT = "stream_disconnect"
     SLOW_CLIENT_DISCONNECT = "slow_client_disconnect"
-    CONNECTION_406 = "connection_406"  # connection limit exceeded
+    CONNECTION_406 = (
+        "connection_406"  # connection limit exceeded: the data stream's error, the other's HTTP status
+    )
     UPGRADE_429 = "upgrade_429"  # too many connections, said at the upgrade
     # bars as they are published; the venue itself trades on the true ones
     BAR_LATE = "bar_late"  # published delay_s after its time
@@ -198,6 +207,12 @@ UNDECIDED = frozenset({FaultKind.HANG, FaultKind.RESET, FaultKind.HTML_500, Faul
 # Keys that mean something only for some faults.
 _ONLY_FOR: Mapping[str, frozenset[FaultKind]] = {
     "calls": frozenset(CALLS_OF),
+    "streams": frozenset(
+        {
+            FaultKind.STREAM_SILENT, FaultKind.STREAM_DISCONNECT, FaultKind.SLOW_CLIENT_DISCONNECT,
+            FaultKind.CONNECTION_406, FaultKind.UPGRADE_429,
+        }
+    ),
     "lands": UNDECIDED,
     "delay_s": frozenset(
         {
@@ -281,6 +296,7 @@ class FaultRule(_Part):
     every_s: float | None = Field(None, gt=0, le=SECONDS_MAX)  # the window comes again
     times: int | None = Field(None, ge=1)
     calls: tuple[Call, ...] = ()  # none: every call the fault may befall
+    streams: tuple[StreamName, ...] = ()  # none: both
     symbols: tuple[Annotated[str, Field(pattern=SYMBOL)], ...] = ()  # none: all
     lands: bool | None = None  # whether what was asked is done all the same; null: the seed decides
     delay_s: float | None = Field(None, ge=0, le=SECONDS_MAX)
@@ -335,6 +351,10 @@ class FaultRule(_Part):
     def befalls(self, call: Call) -> bool:
         """Tell whether a call is one of the rule's."""
         return call in (self.calls or CALLS_OF.get(self.kind, frozenset()))
+
+    def befalls_stream(self, name: StreamName) -> bool:
+        """Tell whether a stream is one of the rule's."""
+        return len(self.streams) == 0 or name in self.streams
 
     def concerns(self, symbols: Sequence[str]) -> bool:
         """Tell whether one of the symbols is the rule's; a rule without symbols concerns everything."""

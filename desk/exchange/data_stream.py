@@ -12,7 +12,7 @@ does. Nothing is replayed: what went out while a client was away is gone.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -26,6 +26,7 @@ from desk.exchange.data_wire import Codec, Json, NotAMessage, codec_of
 from desk.exchange.door import FrontDoor, reply
 from desk.exchange.fakepaca import FakepacaFeed
 from desk.exchange.subscription import EVERY, Subscription
+from schemas.faults import FaultKind
 from schemas.market_stream import Channel, StreamMessage
 
 AUTH_WAIT_S = 10.0  # ALPACA.md section 5
@@ -68,6 +69,7 @@ class DataStream:
         self.connections: list[DataConnection] = []
         self.admitted = 0
         self.answers_auth = True  # off: keys are read and never answered, as a hung service does
+        self.refuses: Callable[[], FaultKind | None] | None = None  # a fault plan's word on a connection
 
     def routes(self) -> list[BaseRoute]:
         """Give the paths of the feeds, and the one that tells who listens."""
@@ -100,6 +102,14 @@ class DataStream:
                 task.cancel()
                 one.fail(407)
 
+    def cut(self, *, slow: bool) -> None:
+        """End every connection, or tell each that it is too slow and end it (fault plans)."""
+        for one in tuple(self.connections):
+            if slow:
+                one.fail(407)
+            else:
+                one.lose()
+
     async def close(self) -> None:
         """Disconnect everybody."""
         for one in tuple(self.connections):
@@ -115,8 +125,13 @@ class DataStream:
 
     async def _serve(self, socket: WebSocket, feed: str) -> None:
         """Serve one connection until it ends."""
+        fault = None if self.refuses is None else self.refuses()
+        if fault is FaultKind.UPGRADE_429:
+            await socket.send_denial_response(Response("too many connections", 429))
+            return
         await socket.accept()
         one = DataConnection(socket, feed, codec_of(socket.headers.get("content-type", "")))
+        one.refused = fault is FaultKind.CONNECTION_406
         self.connections.append(one)
         talking = asyncio.create_task(self._converse(one, socket.headers))
         sending = asyncio.create_task(one.send_all())
@@ -172,7 +187,7 @@ class DataStream:
             one.fail(402)
         elif not self.options.streams(one.feed):
             one.fail(409)
-        elif len(peers) >= self.options.connections:
+        elif one.refused or len(peers) >= self.options.connections:
             one.fail(406)
         else:
             one.authenticated = True
@@ -220,6 +235,7 @@ class DataConnection:
         self.subscription = Subscription()
         self.authenticated = False
         self.over = asyncio.Event()
+        self.refused = False  # on: one connection too many, whatever the count says
         self.silent = False  # on: the connection stays open and market data does not go out
         self.idle = asyncio.Event()
         self.idle.set()
@@ -261,6 +277,11 @@ class DataConnection:
             self._frames.clear()
             self._waiting = 0
         self.error(code)
+        self.over.set()
+        self._more.set()
+
+    def lose(self) -> None:
+        """End the connection without a word."""
         self.over.set()
         self._more.set()
 

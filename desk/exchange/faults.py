@@ -17,7 +17,7 @@ from hashlib import blake2b
 
 from desk.hours import from_new_york, new_york
 from schemas.account import SessionHours
-from schemas.faults import UNDECIDED, Call, Family, FaultKind, FaultPlan, FaultRule
+from schemas.faults import UNDECIDED, Call, Family, FaultKind, FaultPlan, FaultRule, StreamName
 
 MINUTE = timedelta(minutes=1)
 MOMENTS_MAX = 5_000  # of one rule in one session: every_s far below a second is a mistake
@@ -123,6 +123,15 @@ class Mischief:
                 strike = self._judge(watch, now, wanted=found is None)
                 found = found if found is not None else strike
         return found
+
+    def connection(self, name: StreamName, now: datetime) -> Strike | None:
+        """Decide about one client that connects to a stream."""
+        found: Strike | None = None
+        for watch in self._of[Family.CONNECTION]:
+            if watch.rule.befalls_stream(name):
+                strike = self._judge(watch, now, wanted=found is None)
+                found = found if found is not None else strike
+        return self._counted(found)
 
     def moments(self, hours: SessionHours) -> list[tuple[datetime, Strike]]:
         """Give what begins or is done by itself in a session, by time; counted when it happens (`note`)."""

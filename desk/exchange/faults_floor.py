@@ -16,6 +16,7 @@ import polars as pl
 from desk.exchange.books import Holding
 from desk.exchange.faults import Mischief, Strike
 from desk.exchange.faults_bars import Publication, ahead_of
+from desk.exchange.faults_feed import FeedFaults
 from desk.exchange.faults_stream import Cut, StreamFaults
 from desk.exchange.floor import Floor
 from desk.exchange.orders import Status, VenueEvent, VenueOrder
@@ -23,7 +24,7 @@ from desk.exchange.refusals import Refusal
 from desk.exchange.tape import EXTENDED_BEFORE
 from desk.hours import LAST_DAY, next_session
 from desk.money import WHOLE_LOT
-from schemas.faults import Family, FaultKind, FaultPlan
+from schemas.faults import Family, FaultKind, FaultPlan, StreamName
 from schemas.orders import Side
 
 TAKEN = frozenset({"pending_new", "accepted"})  # the first event of an order
@@ -42,6 +43,7 @@ class FloorFaults:
         self.floor = floor
         self.mischief = mischief
         self.stream = StreamFaults(mischief, lambda: floor.now)
+        self.feed: FeedFaults | None = None  # of the data stream, once there is one
         self._generation = 0
         self._publication: Publication | None = None
         self._honest: pl.DataFrame | None = None  # the session's publications before any plan
@@ -74,6 +76,11 @@ class FloorFaults:
                 break
             found[symbol] = holding
         return tuple(holding for _, holding in sorted(found.items()) if holding is not None)
+
+    def refuses_data(self) -> FaultKind | None:
+        """Decide about a client that connects to the data stream: None lets it in."""
+        strike = self.mischief.connection(StreamName.DATA, self.floor.now)
+        return None if strike is None else strike.kind
 
     # --- sessions and moments ---
 
@@ -130,11 +137,14 @@ class FloorFaults:
         floor, rule = self.floor, strike.rule
         match strike.kind:
             case FaultKind.STREAM_SILENT:
-                self.stream.silence(rule.lasts)
+                for stream in self._streams(strike):
+                    stream.silence(rule.lasts)
             case FaultKind.STREAM_DISCONNECT:
-                self.stream.cut(Cut.LOST)
+                for stream in self._streams(strike):
+                    stream.cut(Cut.LOST)
             case FaultKind.SLOW_CLIENT_DISCONNECT:
-                self.stream.cut(Cut.SLOW)
+                for stream in self._streams(strike):
+                    stream.cut(Cut.SLOW)
             case FaultKind.SYMBOL_HALTED:
                 symbol = self._chosen(strike, list(floor.market.symbols))
                 if symbol is None or symbol in floor.crossing.halted:
@@ -157,6 +167,15 @@ class FloorFaults:
             case _:
                 return strike.kind is FaultKind.FEED_FROZEN
         return True
+
+    def _streams(self, strike: Strike) -> list[StreamFaults | FeedFaults]:
+        """Give the streams a rule is about."""
+        found: list[StreamFaults | FeedFaults] = []
+        if strike.rule.befalls_stream(StreamName.USER):
+            found.append(self.stream)
+        if self.feed is not None and strike.rule.befalls_stream(StreamName.DATA):
+            found.append(self.feed)
+        return found
 
     def _traded(self, strike: Strike) -> bool:
         """Trade by hand; tell whether a price was known."""

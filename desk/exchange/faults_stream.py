@@ -14,7 +14,7 @@ from typing import Protocol
 
 from desk.exchange.faults import Mischief
 from desk.exchange.orders import VenueEvent
-from schemas.faults import Family, FaultKind
+from schemas.faults import Family, FaultKind, StreamName
 
 SPOILT_EVENT = "surprised"  # no client knows it
 SPOILT_STATUS = "undetermined"
@@ -110,10 +110,7 @@ class StreamFaults:
 
     def admits(self) -> FaultKind | None:
         """Decide about a client that wants to connect: None lets it in."""
-        if not self._mischief.has(Family.CONNECTION):
-            return None
-        kinds = (FaultKind.CONNECTION_406, FaultKind.UPGRADE_429)
-        strike = self._mischief.strike(kinds, (), self._now())
+        strike = self._mischief.connection(StreamName.USER, self._now())
         return None if strike is None else strike.kind
 
     def hear(self, told: VenueEvent) -> None:

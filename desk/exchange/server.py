@@ -35,6 +35,7 @@ from desk.exchange.data_stream import DataStream
 from desk.exchange.door import BoundedBody, FrontDoor
 from desk.exchange.fakepaca import FakepacaFeed
 from desk.exchange.faults import Mischief
+from desk.exchange.faults_feed import FeedFaults
 from desk.exchange.faults_floor import FloorFaults
 from desk.exchange.faults_http import FaultsApi, FaultyDoor
 from desk.exchange.floor import Floor
@@ -93,6 +94,8 @@ def build_app(floor: Floor, options: ServerOptions) -> Starlette:
     stream = UserStream(door, faults.stream, connections_max=options.user_streams)
     broadcast = Broadcast(floor)
     data_stream = DataStream(broadcast, FakepacaFeed(floor), door, options.data)
+    faults.feed = FeedFaults(floor, broadcast, data_stream)
+    data_stream.refuses = faults.refuses_data
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
