@@ -50,6 +50,8 @@ def clean(delivery: Delivery, context: Context) -> Inspection | None:
     """Give the judgement of a delivery in which nothing is wrong; None where that is not certain."""
     if context.mode is not Mode.LIVE or not isinstance(delivery, pl.DataFrame):
         return None
+    if context.refused:
+        return None  # a price in doubt may be about to be believed
     if delivery.height == 0 or delivery.columns != COLUMNS or dict(delivery.schema) != RAW_SCHEMA:
         return None
     hours = session_at(context)
