@@ -316,7 +316,7 @@ class Asking:
         if new.order_type is OrderType.TRAILING_STOP and new.hwm is not None:
             new = replace(new, hwm=None).trailed(new.hwm)
         if was is Status.HELD and not works:
-            self._blotter.keep(replace(new, waits_for=None, submitted_at=self._lives.timeline.stamp()))
+            self._blotter.keep(replace(new, waits_for=None))
             return
         new = self._crossing.work(new, status=Status.HELD if was is Status.HELD else Status.NEW)
         self._crossing.meet_live(new)

@@ -283,3 +283,42 @@ def test_the_same_day_is_played_the_same_way(
     assert first.books.executions == second.books.executions
     assert first.blotter.orders == second.blotter.orders
     assert told == again
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(9600, 10400), min_size=12, max_size=12),
+    st.integers(1, 300),
+    st.sampled_from([40, 400, 2000]),
+    st.sampled_from(["bracket", "oco"]),
+    st.booleans(),
+)
+def test_a_pair_closes_what_it_is_for_and_no_share_more(
+    closes: list[int], qty: int, volume: int, group: str, long: bool
+) -> None:
+    """On thin, wide minutes both legs of a pair fill in parts; together they never exceed the position."""
+    minutes: list[Minute | None] = [(100.0, 100.5, 99.5, 100.0, 40_000)]
+    minutes += [(100.0, max(100.0, c / 100), min(100.0, c / 100), c / 100, volume) for c in closes]
+    floor = floor_of(minutes, rules=RULES)
+    floor.advance(at(1))
+    enter, leave = ("buy", "sell") if long else ("sell", "buy")
+    profit, stop = (D("100.80"), D("99.20")) if long else (D("99.20"), D("100.80"))
+    legs = {"order_class": group, "take_profit_price": profit, "stop_loss_price": stop}
+    if group == "bracket":
+        floor.submit(ask_for(enter, str(qty), **legs))
+    else:
+        floor.submit(ask_for(enter, str(qty)))
+        floor.submit(ask_for(leave, str(qty), "limit", **legs))
+
+    floor.advance(at(60 * 13))
+
+    left = floor.books.qty("SPY")
+    pair = [
+        order for order in floor.blotter.orders.values() if order.group_role != "entry" and order.group_id
+    ]
+    sold = sum((order.filled_qty for order in pair), D(0))
+    assert sold <= qty
+    assert abs(left) == qty - sold
+    for order in pair:
+        assert order.is_open == (sold < qty)
+        assert not order.is_open or order.remaining == qty - sold

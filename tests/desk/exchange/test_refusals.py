@@ -1,14 +1,16 @@
 """Every refusal of a day's trading, with its exact status, code, message and extra fields (ALPACA.md 2.4)."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from desk.exchange.floor import Floor
-from desk.exchange.orders import OrderRequest
+from desk.exchange.matching import Rules
+from desk.exchange.orders import OrderRequest, Status
 from desk.exchange.refusals import Refusal
 from schemas.account import Asset
-from tests.desk.exchange.makers import ask_for, at, floor_of
+from tests.desk.exchange.makers import OPEN, ask_for, at, flat, floor_of
 
 D = Decimal
 TICK = "sub-penny increment does not fulfill minimum pricing criteria"
@@ -284,3 +286,42 @@ def test_cancel_answers_by_state() -> None:
     assert refused.value.message == 'order is already in "filled" state'
     assert (unknown.value.status, unknown.value.code) == (404, 40410000)
     assert unknown.value.message == "order not found for nobody"
+
+
+def test_grouped_and_trailing_orders_are_no_wash_trades() -> None:
+    """A plain sale against a resting buy is refused; a trailing stop is not, nor is a buy against it."""
+    floor = floor_of()
+    floor.advance(at(1))
+    floor.submit(ask_for())
+    floor.submit(ask_for(qty="1", kind="limit", limit="90"))
+
+    with pytest.raises(Refusal, match="potential wash trade") as caught:
+        floor.submit(ask_for("sell", "1"))
+    floor.submit(ask_for("sell", "5", "trailing_stop", trail_price=D(1)))
+    floor.submit(
+        ask_for("sell", "5", "limit", order_class="oco", take_profit_price=D(105), stop_loss_price=D(80))
+    )
+    floor.submit(ask_for(qty="1", kind="limit", limit="89"))
+
+    assert caught.value.extra["reject_reason"] == "opposite side market/stop order exists"
+    assert len(floor.blotter.open) == 5
+
+
+def test_an_opening_order_is_charged_by_the_hour() -> None:
+    """A buy: at the last trade when closed, the midpoint in extended hours, the ask in the session."""
+    wide = Rules(spread_bps=D(100))
+    minutes = [flat(100.0)] * 60
+    closed = floor_of(minutes, rules=wide)
+    closed.advance(OPEN + timedelta(hours=11))
+    early = floor_of(minutes, rules=wide, start=OPEN - timedelta(minutes=30))
+    regular = floor_of(minutes, rules=wide)
+    regular.advance(at(1))
+
+    held: list[Decimal] = []
+    for floor in (closed, early, regular):
+        floor.park_next(Status.PENDING_NEW)
+        floor.submit(ask_for())
+        held.append(floor.totals().reserved / 10)
+
+    assert held == [D(100), D(100), D("100.50")]
+    assert early.tape.quote("SPY", early.now) == (D("99.50"), D("100.50"))
