@@ -1,7 +1,8 @@
 """The three steps of a minute: ingest, evaluate, trade.
 
-`ingest` asks for the bars since the last answer (with a little overlap, so that a revised or late bar
-is seen), has them inspected, keeps every print and every refusal, and puts the accepted on the tape.
+`ingest` takes the minute's bars from the receiver (desk/receiver.py: the stream's, and the history's where
+something may be missing), has them inspected, keeps every print and every refusal, and puts the accepted on
+the tape: a bar that comes after its minute was decided is shown to strategies from then on.
 It may be run again for the same minute. `evaluate` shows the tape to each strategy and keeps only what
 it says of this minute: an older level has been left already. `trade` sizes, judges and sends; it is
 never run twice for a minute, and if it were, the client order ids would say so.
@@ -12,7 +13,7 @@ code and a bug in one idea must not cost the exits of another.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,8 @@ from desk.new_levels import NewLevels
 from desk.ports import StrategyRunner
 from desk.protections import protect_entries
 from desk.protector import release
+from desk.quotes import Nbbo
+from desk.receiver import OVERLAP, Batch, Receiver
 from desk.reentry import Reentry
 from desk.sizer import leaving_protected, sizing, unwanted_entries
 from desk.split_watch import SplitGuard, guard
@@ -44,8 +47,6 @@ from schemas.signals import SIGNAL_SCHEMA, checked_signals
 log = logging.getLogger(__name__)
 
 MINUTE = timedelta(minutes=1)
-# A bar may be revised half a minute after its minute (ALPACA.md §4.1), so the last few are asked again.
-OVERLAP = 3 * MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Cycle:
         self.session_date = session_date
         self.tape = Tape()
         self.symbols = tuple(sorted({s for strategy in desk.strategies for s in strategy.symbols}))
+        self.receiver = Receiver(desk, self.symbols, self.tape)
         self._assets: dict[str, Asset] = {}
         self._suspects: frozenset[str] = frozenset()
         self._stopped: set[str] = set()
@@ -84,14 +86,16 @@ class Cycle:
             BrokerUnavailable: it could not be asked.
         """
         self._hours = hours
+        self.receiver.start(hours)  # first, so that it is connected when the history has been read
         self._assets = dict(self.desk.broker.assets(self.symbols))
         unknown = [symbol for symbol in self.symbols if symbol not in self._assets]
         if unknown:
             raise ConfigError(f"symbols: {', '.join(unknown)} not known to the broker")
         self._splits = guard(self.desk, self.symbols, self.session_date)
         if any(strategy.warm_up > 0 for strategy in self.desk.strategies):
-            before = previous_session(self.session_date)
-            self._take(before.opens_at, before.closes_at, Mode.BACKFILL)
+            before, market = previous_session(self.session_date), self.desk.market
+            bars = market.bars(self.symbols, before.opens_at, before.closes_at)
+            self._judge(Batch(bars, market.provider), Mode.BACKFILL)
 
     # ---- the steps ------------------------------------------------------------------------
 
@@ -104,10 +108,19 @@ class Cycle:
         assert self._hours is not None, "prepare comes first"
         opens_at = self._hours.opens_at
         start = opens_at if self._seen_to is None else max(opens_at, self._seen_to - OVERLAP)
-        result = self._take(start, minute + MINUTE, Mode.LIVE)
-        self._suspects = result.suspects
+        suspects: frozenset[str] = frozenset()
+        accepted: list[pl.DataFrame] = []
+        for batch in self.receiver.batches(minute, start=start):
+            result = self._judge(batch, Mode.LIVE)
+            bars = result.accepted
+            if accepted:  # what a later batch brings is not missing any more
+                suspects = suspects.difference(bars["symbol"].to_list())
+            suspects |= result.suspects
+            accepted.append(bars)
+        self.receiver.taken(minute)
+        self._suspects = suspects
         self._seen_to = minute + MINUTE
-        return result.accepted
+        return accepted[0] if len(accepted) == 1 else pl.concat(accepted)
 
     def evaluate(self, minute: datetime, bars: pl.DataFrame) -> pl.DataFrame:
         """Give every strategy's levels for `minute`, columns of `SIGNAL_SCHEMA`.
@@ -171,7 +184,15 @@ class Cycle:
             account=account,
             splitting=self._splits.today,
             splits_ahead=self._splits.ahead,
+            halted=frozenset(self.receiver.halted),
+            quotes=self._quotes(),
         )
+
+    def _quotes(self) -> Mapping[str, Nbbo]:
+        """Give the quotes young enough to price by; none where none are heard."""
+        data = self.desk.settings.data
+        max_age = timedelta(seconds=data.quote_max_age_s)
+        return self.receiver.quotes.all(self.symbols, now=self.desk.now(), max_age=max_age)
 
     def last_prices(self) -> dict[str, Decimal]:
         """Give the newest accepted close by symbol, at the nearest tick."""
@@ -191,11 +212,11 @@ class Cycle:
 
     # ---- bars and strategies --------------------------------------------------------------
 
-    def _take(self, start: datetime, end: datetime, mode: Mode) -> Inspection:
-        market, now = self.desk.market, self.desk.now()
-        delivery = market.bars(self.symbols, start, end)
+    def _judge(self, batch: Batch, mode: Mode) -> Inspection:
+        """Have bars inspected; keep every print and every refusal, and put the accepted on the tape."""
+        feed, now = self.desk.market.feed, self.desk.now()
         result = inspect(
-            delivery,
+            batch.bars,
             Context(
                 now=now,
                 mode=mode,
@@ -204,13 +225,13 @@ class Cycle:
                 limits=self.desk.settings.data,
                 memory=self.tape,
                 refused=self._levels.refused,
-                provider=market.provider,
-                feed=market.feed,
+                provider=batch.provider,
+                feed=feed,
             ),
         )
         self.tape.add(result.bars, now)
         self._levels.note(result)
-        self.desk.recorder.bars(result.prints(known_at=now, provider=market.provider, feed=market.feed))
+        self.desk.recorder.bars(result.prints(known_at=now, provider=batch.provider, feed=feed))
         if not result.quarantine.is_empty():
             log.warning(
                 "bars refused", extra={"rows": result.quarantine.height, "verdict": result.verdict.value}

@@ -158,7 +158,7 @@ class DataSettings(Section):
         5.0, ge=0.1, le=60, description="A silent data stream is asked for a sign of life after this long."
     )
     quotes: bool = Field(
-        False, description="Hear quotes too: entries are priced off bid and ask, not closes."
+        False, description="Hear quotes too: entries are priced off their middle, not off closes."
     )
     quote_max_age_s: float = Field(
         10.0, gt=0, le=600, description="An older quote prices nothing: the last close does."
