@@ -123,21 +123,26 @@ class Broadcast:
         minute, updated = self._wanted(Channel.BARS), self._wanted(Channel.UPDATED_BARS)
         day = self._wanted(Channel.DAILY_BARS)
         if minute or day:
-            for ts, rows in _by_minute(tape.first_published(after, through)):
-                at = ts + PUBLISH_AFTER
+            for at, rows in _by_instant(tape.due(after, through, revision=False)):
                 bars = _messages(BarKind.MINUTE, rows, minute)
                 if bars:
                     yield at, _BARS, bars
-                if day and tape.hours.opens_at <= ts < tape.hours.closes_at:
-                    moved = [symbol for symbol in rows["symbol"].to_list() if symbol in day]
-                    so_far = tape.published(at, tape.starts_at, at).filter(pl.col("symbol").is_in(moved))
-                    if so_far.height > 0:
-                        yield at, _DAILY, _messages(BarKind.DAILY, daily(so_far, tape.hours), day)
+                days = self._days(rows, at, day) if day else []
+                if days:
+                    yield at, _DAILY, days
         if updated:
-            for ts, rows in _by_minute(tape.revised(after, through)):
+            for at, rows in _by_instant(tape.due(after, through, revision=True)):
                 bars = _messages(BarKind.UPDATED, rows, updated)
                 if bars:
-                    yield ts + REVISED_AFTER, _UPDATED, bars
+                    yield at, _UPDATED, bars
+
+    def _days(self, rows: pl.DataFrame, at: datetime, wanted: frozenset[str]) -> list[StreamMessage]:
+        """Give the day so far of the symbols that have a minute of the regular session among the rows."""
+        tape = self._floor.tape
+        regular = (pl.col("ts") >= tape.hours.opens_at) & (pl.col("ts") < tape.hours.closes_at)
+        moved = wanted.intersection(rows.filter(regular)["symbol"])
+        so_far = tape.published(at, tape.starts_at, at).filter(pl.col("symbol").is_in(moved))
+        return _messages(BarKind.DAILY, daily(so_far, tape.hours), wanted)
 
     def _prints(self, after: datetime, through: datetime) -> list[Batch]:
         """Give the quotes and trades due, by instant."""
@@ -262,14 +267,14 @@ def next_publication(after: datetime) -> datetime:
     return min(instant for instant in due if instant > after)
 
 
-def _by_minute(rows: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
-    """Part rows by minute, in order."""
+def _by_instant(rows: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
+    """Part rows by the instant they go out at, in order."""
     if rows.height == 0:
         return
-    for key, part in rows.partition_by("ts", as_dict=True, maintain_order=True).items():
-        ts = key[0]
-        assert isinstance(ts, datetime)
-        yield ts, part
+    for key, part in rows.partition_by("public_at", as_dict=True, maintain_order=True).items():
+        at = key[0]
+        assert isinstance(at, datetime)
+        yield at, part
 
 
 def _messages(kind: BarKind, rows: pl.DataFrame, wanted: frozenset[str]) -> list[StreamMessage]:

@@ -111,26 +111,33 @@ class Tape:
         early = self._early.slice(settled, high - settled).filter("public").drop("public", "revised")
         return self._heard(pl.concat([self.frame.slice(low, settled - low), early]))
 
-    def first_published(self, after: datetime, through: datetime) -> pl.DataFrame:
-        """Give the rows whose first publication is in (after, through], as they were then, by time."""
-        if self._table is not None:
-            return self._published_between(after, through, revision=False)
-        low = bisect_right(self._stamps, after - PUBLISH_AFTER)
-        high = bisect_right(self._stamps, through - PUBLISH_AFTER)
-        if self._early is None:
-            return self._heard(self.frame.slice(low, high - low))
-        return self._heard(self._early.slice(low, high - low).filter("public").drop("public", "revised"))
+    def due(self, after: datetime, through: datetime, *, revision: bool) -> pl.DataFrame:
+        """Give the rows whose publication is in (after, through], as they are then, with `public_at`.
 
-    def revised(self, after: datetime, through: datetime) -> pl.DataFrame:
-        """Give the rows whose revision is published in (after, through], as they end up, by time."""
+        Args:
+            after: excluded.
+            through: included.
+            revision: the second publications instead of the first.
+        """
         if self._table is not None:
-            return self._published_between(after, through, revision=True)
-        if self._early is None:
-            return self.frame.clear()
-        low = bisect_right(self._stamps, after - REVISED_AFTER)
-        high = bisect_right(self._stamps, through - REVISED_AFTER)
-        rows = self.frame.slice(low, high - low).filter(self._early["revised"].slice(low, high - low))
-        return self._heard(rows)
+            late = pl.col("public_at").is_between(
+                pl.lit(after, UTC_US), pl.lit(through, UTC_US), closed="right"
+            )
+            rows = self._table.filter(late & (pl.col("revision") == revision))
+            return self._heard(rows.sort("public_at", maintain_order=True).select(*RAW_SCHEMA, "public_at"))
+        wait = REVISED_AFTER if revision else PUBLISH_AFTER
+        low = bisect_right(self._stamps, after - wait)
+        high = bisect_right(self._stamps, through - wait)
+        rows = self.frame.slice(low, high - low)
+        if revision:
+            rows = (
+                rows.clear()
+                if self._early is None
+                else rows.filter(self._early["revised"].slice(low, high - low))
+            )
+        elif self._early is not None:
+            rows = self._early.slice(low, high - low).filter("public").drop("public", "revised")
+        return self._heard(rows).with_columns(public_at=pl.col("ts") + wait)
 
     def silence(self, symbol: str, at: datetime) -> None:
         """Tell nothing of a symbol from an instant on, as in a halt; a second one changes nothing."""
@@ -263,13 +270,6 @@ class Tape:
                     inside &= pl.col("ts") < silence.ends_at
                 rows = rows.filter(~inside)
         return rows
-
-    def _published_between(self, after: datetime, through: datetime, *, revision: bool) -> pl.DataFrame:
-        """Give the rows of the table that become public in (after, through], by time."""
-        assert self._table is not None
-        due = pl.col("public_at").is_between(pl.lit(after, UTC_US), pl.lit(through, UTC_US), closed="right")
-        found = self._table.filter(due & (pl.col("revision") == revision))
-        return self._heard(found.sort("public_at", maintain_order=True).select(list(RAW_SCHEMA)))
 
     def _lane(self, symbol: str) -> Lane | None:
         """Give a symbol's lane, arranged when it is first asked for; None when it has no row."""

@@ -378,3 +378,31 @@ def test_a_share_is_a_fraction(share: float) -> None:
     """More than all minutes cannot be revised."""
     with pytest.raises(ValueError, match="share_frac"):
         LateTrades(GeneratedMarket(1), seed=1, share_frac=share)
+
+
+@pytest.mark.parametrize("step", [1, 600])
+def test_a_late_bar_goes_out_in_its_turn(step: int) -> None:
+    """Published 100 s late it is heard after the bars that were on time, and REST has it from then on."""
+    floor = floor_of()
+    stream = listening(floor, bars=["SPY"], dailyBars=["SPY"])
+    late = (pl.col("ts") == OPEN) & (pl.col("symbol") == "SPY")
+    on_time = floor.tape.publications()
+    floor.tape.publish(
+        on_time.with_columns(
+            public_at=pl.when(late)
+            .then(pl.col("public_at") + timedelta(seconds=100))
+            .otherwise(pl.col("public_at"))
+        )
+    )
+
+    shown: dict[int, int] = {}
+    while floor.now < at(300):
+        floor.advance(min(floor.now + timedelta(seconds=step), at(300)))
+        passed = int((floor.now - OPEN).total_seconds())
+        shown[passed] = floor.bars(OPEN, OPEN + timedelta(minutes=1)).filter(pl.col("symbol") == "SPY").height
+
+    heard = [m for m in stream.drain() if isinstance(m, StreamBar)]
+    assert [m.ts for m in heard if m.kind is BarKind.MINUTE] == [at(60), OPEN, at(120), at(180)]
+    assert [m.volume for m in heard if m.kind is BarKind.DAILY] == [40_000, 80_000, 120_000, 160_000]
+    if step == 1:
+        assert (shown[160], shown[161]) == (0, 1)
