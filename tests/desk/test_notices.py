@@ -25,12 +25,14 @@ from schemas.events import (
     OrderOutcomeLost,
     OrderRejected,
     PositionAdjusted,
+    ProtectionLifted,
+    ProtectionSet,
     SessionEnded,
     SessionStarted,
     TradingStateChanged,
 )
 from schemas.orders import Denial, Reason
-from schemas.risk import Break, BreakKind, LatchName, TradingState
+from schemas.risk import Break, BreakKind, LatchName, ProtectionScope, TradingState
 from schemas.settings import Mode
 from tests.makers import DAY, NOON, filled, intent, planned
 
@@ -123,6 +125,17 @@ ALERTS: list[AnyEvent] = [
     TradingStateChanged(at=NOON, state=TradingState.HALTED, cause="kill", by="ann"),
     LatchSet(at=NOON, name=LatchName.DAILY_LOSS, number=Decimal(1200), limit=Decimal(1000), cause="loss"),
     LatchReleased(at=NOON, name=LatchName.DAILY_LOSS, by="ann", cause="looked at it"),
+    ProtectionSet(
+        at=NOON,
+        protection="cool_down",
+        scope=ProtectionScope.SYMBOL,
+        key="AAPL",
+        until=NOON,
+        number=Decimal(600),
+        limit=Decimal(500),
+        cause="loss",
+    ),
+    ProtectionLifted(at=NOON, protection="cool_down", key="AAPL", by="ann", cause="looked at it"),
     KillVerified(at=NOON, orders_canceled=2, positions_closed=1),
     OrderOutcomeLost(at=NOON, client_order_id="mqd-a", cause="504"),
     PositionAdjusted(
@@ -166,6 +179,19 @@ def test_trades_go_to_the_channel_of_the_accounts_mode(mode: Mode, channel: Chan
     ]
 
     assert [notice.channel for notice in fold(events, mode).owed()] == [channel] * 4
+
+
+def test_a_drawdown_is_told_as_a_share() -> None:
+    """A drawdown's number is a share of equity, not dollars; a pause names what and until when."""
+    fall = LatchSet(
+        at=NOON, name=LatchName.DRAWDOWN, number=Decimal("0.21"), limit=Decimal("0.20"), cause="fell"
+    )
+    pause = next(event for event in ALERTS if isinstance(event, ProtectionSet))
+
+    first, second = fold([fall, pause]).owed()
+
+    assert first.text == "LATCH drawdown: 0.2100 of equity over 0.20: fell"
+    assert second.text == "PAUSED until 2025-11-26 17:00 UTC: symbol AAPL, by cool_down: loss"
 
 
 def test_quiet_events_tell_nobody() -> None:
