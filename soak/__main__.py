@@ -7,13 +7,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import crash, endurance
+from soak import crash, endurance, mutants
 
 
 def main() -> int:
     """Run the soak the command line names; give the exit code."""
     asked = _parser().parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140)
+    if asked.soak == "mutants":
+        found = mutants.run(seeds=asked.seeds, jobs=asked.jobs, names=asked.name, console=console)
+        mutants.show(found, console)
+        return 0 if all(caught.is_caught for caught in found) else 1
     faults = asked.faults.absolute() if asked.faults is not None else None
     with tempfile.TemporaryDirectory(prefix="desk-soak-") as scratch:
         folder = (asked.folder if asked.folder is not None else Path(scratch)).absolute()
@@ -50,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     lasting = commands.add_parser("endurance", help="whole sessions, watched for growth")
     lasting.add_argument("--hours", type=float, default=8.0, help="of session time")
     lasting.add_argument("--symbols", type=int, default=len(endurance.SYMBOLS))
+    planting = commands.add_parser("mutants", help="break the desk on purpose and see who notices")
+    planting.add_argument("--seeds", type=int, default=60, help="that the simulation plays for each defect")
+    planting.add_argument("--jobs", type=int, default=2)
+    planting.add_argument("name", nargs="*", help="defects to plant; default: all")
     for each in (killing, lasting):
         each.add_argument("--seed", type=int, default=1)
         each.add_argument("--pace", type=float, default=60.0, help="times real speed")
