@@ -59,6 +59,8 @@ def status(json: AsJson = False) -> None:
         out.print(positions_table(desk.positions))
     if desk.working:
         out.print(orders_table("Working orders", desk.working))
+    if desk.unanswered:
+        out.print(unanswered_table(desk.unanswered))
 
 
 def _summary(found: "DeskStatus") -> Table:
@@ -88,6 +90,10 @@ def _summary(found: "DeskStatus") -> Table:
     table.add_row("ledger", f"{desk.last_seq} events, newest {moment(desk.last_at)} New York")
     table.add_row("warehouse", found.backlog_words)
     table.add_row("notices waiting", str(desk.pending_notices))
+    if desk.requests is not None:
+        table.add_row("requests to broker", f"{desk.requests} in the newest minute")
+    if desk.stream_lost_at is not None:
+        table.add_row("user stream", f"lost since {moment(desk.stream_lost_at)}; fills are learned by REST")
     return table
 
 
@@ -128,6 +134,21 @@ def orders(
         console().print(orders_table(f"Orders of {rows[0].session_date}", rows))
     else:
         typer.echo("no such orders")
+
+
+def unanswered_table(rows: "Sequence[OrderRow]") -> Table:
+    """Show orders whose answer is missing: since when, what is reserved, when they are asked about."""
+    table = grid(
+        "Orders without an answer: their symbols are blocked", "order", "since", ">USD reserved", "asked next"
+    )
+    for row in rows:
+        table.add_row(
+            row.client_order_id,
+            moment(row.unanswered_since),
+            usd(row.reserved_usd),
+            clock_time(row.next_probe_at),
+        )
+    return table
 
 
 def positions_table(lines: "Sequence[PositionLine]") -> Table:
@@ -177,6 +198,6 @@ def orders_table(title: str, rows: "Sequence[OrderRow]") -> Table:
             number(row.filled_qty),
             price(row.average_price),
             row.state.value,
-            row.note,
+            row.words,
         )
     return table

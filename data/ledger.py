@@ -11,7 +11,7 @@ Left out: the fold (desk/portfolio.py) and any update. Events stay as they are (
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from data.database import BUSY_TIMEOUT_MS, EVENTS_TABLE, LEASES_TABLE, Database
 from data.holders import IsAlive, Process, instant, is_alive, process_start
 from data.lease import NO_TOKEN, Lease, lock_row
 from data.transaction_log import TransactionLog, export_ndjson
-from desk.errors import LedgerUnavailable
+from desk.errors import LedgerUnavailable, Overtaken
 from schemas.events import EVENTS, AnyEvent
 
 READ_PAGE = 2_000  # events read at a time, so no reader keeps a transaction open while it folds
@@ -132,11 +132,19 @@ class Ledger:
             self._catch_up_log()
         return last_seq
 
-    def append_as_operator(self, events: Sequence[AnyEvent]) -> int:
+    def append_as_operator(
+        self, events: Sequence[AnyEvent], *, seen: int | None = None, unless: Collection[str] = ()
+    ) -> int:
         """Write a person's events without the lease, all or nothing, and give the last seq.
+
+        Args:
+            events: what the person decided.
+            seen: the seq up to which the person had read when deciding; None compares nothing.
+            unless: kinds of which none may have been written after `seen`.
 
         Raises:
             ValueError: a kind that only the lease's holder may write.
+            Overtaken: one of `unless` was written meanwhile; nothing was written.
             LedgerUnavailable: nothing was written.
         """
         refused = sorted({event.kind for event in events} - OPERATOR_KINDS)
@@ -145,6 +153,8 @@ class Ledger:
         with self._lock:
             with self._database.write() as connection:
                 self._queue_up(connection)
+                if seen is not None:
+                    self._require_unchanged(connection, seen, unless)
                 last_seq = self._insert(connection, events, token=NO_TOKEN)
             self._catch_up_log()
         return last_seq
@@ -270,6 +280,24 @@ class Ledger:
                 connection.execute(sa.insert(LEASES_TABLE).values(account=self.account, token=NO_TOKEN))
         except IntegrityError:
             lock_row(connection, self.account)
+
+    def _require_unchanged(self, connection: Connection, seen: int, kinds: Collection[str]) -> None:
+        """Refuse what was decided on a state that is no more."""
+        query = (
+            sa.select(EVENTS_TABLE.c.seq, EVENTS_TABLE.c.kind)
+            .where(
+                EVENTS_TABLE.c.account == self.account,
+                EVENTS_TABLE.c.seq > seen,
+                EVENTS_TABLE.c.kind.in_(sorted(kinds)),
+            )
+            .order_by(EVENTS_TABLE.c.seq)
+            .limit(1)
+        )
+        newer = connection.execute(query).one_or_none()
+        if newer is not None:
+            raise Overtaken(
+                f"{newer.kind} was written meanwhile (event {newer.seq}): look again, then decide again"
+            )
 
     def _last_seq(self, connection: Connection) -> int:
         query = sa.select(sa.func.max(EVENTS_TABLE.c.seq)).where(EVENTS_TABLE.c.account == self.account)

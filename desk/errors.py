@@ -13,7 +13,8 @@ DeskError
 ├── LedgerError            our memory
 │   ├── LedgerUnavailable  disk full, locked, corrupt: no append, so no order
 │   ├── LeaseHeld          another session has the account
-│   └── LeaseLost          our fencing token is no longer the newest: stop at once (I12)
+│   ├── LeaseLost          our fencing token is no longer the newest: stop at once (I12)
+│   └── Overtaken          what a person decided on has changed meanwhile; nothing was written
 ├── WarehouseError         the DuckDB projection; never a reason to stop trading (I11)
 │   ├── WarehouseBusy         another process holds the DuckDB file; rows wait in the spool
 │   ├── WarehouseUnavailable  the file is missing, corrupt or cannot be written
@@ -89,6 +90,10 @@ class LeaseHeld(LedgerError):
 
 class LeaseLost(LedgerError):
     """Another session has taken the account; this one must stop."""
+
+
+class Overtaken(LedgerError):
+    """What a person saw when deciding is not so any more; nothing was written."""
 
 
 class WarehouseError(DeskError):

@@ -311,6 +311,7 @@ class MinuteClosed(Event):
     net: Decimal
     marks: tuple[Mark, ...]
     broker_equity: Decimal | None = None  # the broker's own number; None when it could not be read
+    requests: int | None = None  # sent to the broker in the last minute; None when nobody counts
 
 
 class Channel(StrEnum):

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from desk.exposure import order_price
 from desk.hours import NEW_YORK
 from desk.notice_words import alert_words
 from desk.portfolio import Order, Portfolio
-from schemas.events import EVENTS, AnyEvent, MinuteClosed, SessionEnded, SessionStarted
+from desk.prober import next_probe_at, unknown_since
+from schemas.events import EVENTS, AnyEvent, MinuteClosed, SessionEnded, SessionStarted, StreamChanged
 from schemas.orders import OrderState
 from schemas.risk import Break, Latch, Pause, TradingState
 
@@ -51,6 +53,21 @@ class OrderRow:
     limit_price: Decimal | None
     state: OrderState
     note: str  # the reject's or lost answer's words
+    reserved_usd: Decimal  # what may still execute, at the order's price: counted against every limit
+    unanswered_since: datetime | None  # its answer is missing since then; None: it is answered
+    unanswered_s: float | None  # its age then, at the newest event
+    next_probe_at: datetime | None  # when the broker is asked about it again
+    cancel_asked_at: datetime | None  # of the first cancel, while the order still works
+
+    @property
+    def words(self) -> str:
+        """Say what is missing of it, and the broker's words."""
+        said = []
+        if self.unanswered_s is not None:
+            said.append(f"no answer for {_age(self.unanswered_s)}, {self.reserved_usd:,.2f} USD reserved")
+        if self.cancel_asked_at is not None:
+            said.append("its cancel is not carried out")
+        return "; ".join([*said, self.note] if self.note else said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +106,25 @@ class Standing:
     positions: tuple[PositionLine, ...]
     working: tuple[OrderRow, ...]
     pending_notices: int
+    requests: int | None  # to the broker in the newest minute; None when nobody counts
+    stream_lost_at: datetime | None  # None: the user stream is heard, as far as the ledger knows
+
+    @property
+    def unanswered(self) -> tuple[OrderRow, ...]:
+        """Give the orders whose answer is missing, oldest first."""
+        return tuple(row for row in self.working if row.unanswered_since is not None)
 
 
 def standing(events: Iterable[tuple[int, AnyEvent]]) -> Standing:
     """Fold the ledger into the desk's standing."""
-    portfolio, run_id, last_seq, last_at = Portfolio(), None, 0, None
+    portfolio, run_id, last_seq, last_at, lost_at = Portfolio(), None, 0, None, None
     for seq, event in events:
         portfolio.apply(event)
         last_seq, last_at = seq, event.at
         if isinstance(event, SessionStarted):
-            run_id = event.run_id
+            run_id, lost_at = event.run_id, None
+        if isinstance(event, StreamChanged):
+            lost_at = None if event.is_up else event.at
     minute = portfolio.minute
     started = portfolio.session_date is not None
     return Standing(
@@ -122,8 +148,10 @@ def standing(events: Iterable[tuple[int, AnyEvent]]) -> Standing:
         denied_today=portfolio.denied_today,
         fills_today=portfolio.fills_today,
         positions=_positions(portfolio),
-        working=tuple(_order_row(order) for order in portfolio.working_orders()),
+        working=tuple(_order_row(order, last_at) for order in portfolio.working_orders()),
         pending_notices=len(portfolio.pending_notices),
+        requests=None if minute is None else minute.requests,
+        stream_lost_at=lost_at,
     )
 
 
@@ -163,11 +191,12 @@ def order_rows(
         symbol: only this symbol's.
         state: only those in this state.
     """
-    portfolio = Portfolio()
+    portfolio, last_at = Portfolio(), None
     for _, event in events:
         portfolio.apply(event)
+        last_at = event.at
     day = session_date if session_date is not None else portfolio.session_date
-    rows = (_order_row(order) for order in portfolio.orders.values())
+    rows = (_order_row(order, last_at) for order in portfolio.orders.values())
     return tuple(
         row
         for row in rows
@@ -177,8 +206,10 @@ def order_rows(
     )
 
 
-def _order_row(order: Order) -> OrderRow:
+def _order_row(order: Order, last_at: datetime | None) -> OrderRow:
     intent = order.intent
+    since = unknown_since(order)
+    price = max(order_price(intent), intent.reference_price)
     return OrderRow(
         client_order_id=intent.client_order_id,
         session_date=intent.session_date,
@@ -193,7 +224,17 @@ def _order_row(order: Order) -> OrderRow:
         limit_price=intent.limit_price,
         state=order.state,
         note=order.message,
+        reserved_usd=order.remaining_qty * price,
+        unanswered_since=since,
+        unanswered_s=None if since is None or last_at is None else (last_at - since).total_seconds(),
+        next_probe_at=next_probe_at(order),
+        cancel_asked_at=order.cancel_asked_at if order.is_working else None,
     )
+
+
+def _age(seconds: float) -> str:
+    """Give a length of time as people say it."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def log_lines(

@@ -41,6 +41,8 @@ from tasks.resources import Account, open_account
 # A session looks at the latch whenever it settles (at most a minute), and flattening has a minute of rounds.
 KILL_WAIT_S = 150.0
 _LOOK_S = 1.0
+# What a person who resumes must have seen: nobody releases a latch that was set while they decided.
+AGAINST_RESUME = frozenset({"latch_set", "trading_state_changed", "break_found"})
 
 log = logging.getLogger(__name__)
 
@@ -210,9 +212,11 @@ def resume(
     Raises:
         NotReady: breaks are open; they come first.
         ConfigError: nothing is latched and the desk is active already.
+        Overtaken: a latch, state or break came meanwhile, which nobody has seen; nothing was released.
         LedgerUnavailable: nothing was written.
     """
     with open_account(settings) as account:
+        seen = account.ledger.last_seq()  # before the fold: what comes between is looked at as well
         portfolio = folded(account)
         if portfolio.breaks:
             raise NotReady(
@@ -231,7 +235,7 @@ def resume(
         if is_free:
             events.append(TradingStateChanged(at=now, state=TradingState.ACTIVE, cause=cause, by=by))
         if events:
-            account.ledger.append_as_operator(events)
+            account.ledger.append_as_operator(events, seen=seen, unless=AGAINST_RESUME)
         return chosen, TradingState.ACTIVE if is_free else portfolio.trading_state
 
 
