@@ -15,11 +15,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from decimal import Decimal
 from time import perf_counter
-from urllib.parse import urlsplit
 
+from bench.keepalive import Talk, drive, request
 from desk.exchange.floor import Floor
 from desk.exchange.generated import GeneratedMarket
+from desk.exchange.orders import OrderRequest
 from desk.exchange.server import ExchangeUrls, ServerOptions, listen, serve, serve_app, urls_of
 from desk.hours import session_hours
 
@@ -28,6 +30,7 @@ CONNECTIONS = 8  # a desk, a few tools and a stream of each: more only queue
 WARM_UP_S = 1.0
 MEASURE_S = 6.0
 GOAL_US = 500.0
+RESTING = 500  # open orders of the same symbol: each new one is judged beside all of them
 ORDER = {
     "symbol": "SPY",
     "qty": "1",
@@ -36,7 +39,6 @@ ORDER = {
     "time_in_force": "day",
     "limit_price": "90",
 }
-HEADERS = "APCA-API-KEY-ID: k\r\nAPCA-API-SECRET-KEY: s\r\nContent-Type: application/json\r\nAccept: */*\r\n"
 
 
 def run() -> list[dict[str, object]]:
@@ -45,10 +47,13 @@ def run() -> list[dict[str, object]]:
     for kind in ("bare", "venue"):
         with _server(kind) as url:
             rates[kind] = _load(url)
+    with _server("busy") as url, _listener(url):
+        rates["busy"] = _load(url)
     name = f"{CONNECTIONS} connections"
     return [
         _row(f"order requests, {name}", rates["venue"][0], "1/s"),
         _row(f"requests at a bare server, {name}", rates["bare"][0], "1/s"),
+        _row(f"the same, {RESTING} orders resting, a user stream heard", rates["busy"][0], "1/s"),
         _row("bare server over venue", rates["bare"][0] / rates["venue"][0], "times"),
         _row("an order request, mean", 1e6 / rates["venue"][0], "us", goal=GOAL_US),
         _row("an order request seen by its client, p99", rates["venue"][1], "us"),
@@ -68,6 +73,20 @@ def _server(kind: str) -> Iterator[str]:
             server.wait()
 
 
+@contextmanager
+def _listener(url: str) -> Iterator[None]:
+    """Hear the user stream from a process of its own, as a desk does."""
+    command = [sys.executable, "-W", "ignore", "-m", "bench.exchange", "listen", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+        try:
+            assert listener.stdout is not None
+            assert listener.stdout.readline() == "listening\n"
+            yield
+        finally:
+            listener.terminate()
+            listener.wait()
+
+
 def _load(url: str) -> tuple[float, float]:
     """Run the load in a process of its own; give requests a second, and the 99th percentile in us."""
     command = [sys.executable, "-W", "ignore", "-m", "bench.exchange", "load", url]
@@ -76,76 +95,29 @@ def _load(url: str) -> tuple[float, float]:
     return float(found["rate"]), float(found["p99_us"])
 
 
-class _Client(asyncio.Protocol):
-    """One keep-alive connection: an order, its cancel, and again."""
+def _talk(host: str) -> Talk:
+    """Give what one connection says: an order, its cancel, and again."""
+    post = request("POST", "/v2/orders", host, json.dumps(ORDER))
 
-    def __init__(self, host: str, taken: list[float], ended: asyncio.Future[None]) -> None:
-        self._host, self._taken, self._ended = host, taken, ended
-        self._heard = b""
-        self._sent_at = 0.0
-        body = json.dumps(ORDER)
-        self._post = (
-            f"POST /v2/orders HTTP/1.1\r\nHost: {host}\r\n{HEADERS}Content-Length: {len(body)}\r\n\r\n{body}"
-        ).encode()
+    def say(status: int | None, body: bytes) -> bytes:
+        if status is None or status == 204:
+            return post
+        if status != 200:
+            raise ValueError(f"unexpected answer: {status} {body!r}")
+        order_id = body.partition(b'"id":"')[2][:36].decode()
+        return request("DELETE", f"/v2/orders/{order_id}", host)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send(self._post)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard += data
-        head, found, body = self._heard.partition(b"\r\n\r\n")
-        if not found or len(body) < _length(head):
-            return
-        self._heard = b""
-        self._taken.append(perf_counter() - self._sent_at)
-        status = head[9:12]
-        if status == b"200":
-            order_id = body.partition(b'"id":"')[2][:36].decode()
-            request = f"DELETE /v2/orders/{order_id} HTTP/1.1\r\nHost: {self._host}\r\n{HEADERS}\r\n"
-            self._send(request.encode())
-        elif status == b"204":
-            self._send(self._post)
-        else:
-            self._ended.set_exception(RuntimeError(f"unexpected answer: {head!r} {body!r}"))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(RuntimeError(f"the connection was lost: {error}"))
-
-    def _send(self, request: bytes) -> None:
-        self._sent_at = perf_counter()
-        self._transport.write(request)
+    return say
 
 
-def _length(head: bytes) -> int:
-    """Read an answer's length; an empty one has none."""
-    lowered = head.lower()
-    if b"content-length:" not in lowered:
-        return 0
-    return int(lowered.partition(b"content-length:")[2].split(b"\r\n")[0])
-
-
-async def _drive(url: str) -> dict[str, float]:
+def _drive(url: str) -> dict[str, float]:
     """Load a server for a while."""
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    host, port = parts.hostname, parts.port
-    taken: list[float] = []
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    for _ in range(CONNECTIONS):
-        await asyncio.get_running_loop().create_connection(
-            lambda: _Client(parts.netloc, taken, ended), host, port
-        )
-    await asyncio.wait({ended}, timeout=WARM_UP_S)
-    taken.clear()
+    host = url.removeprefix("http://")
+    talks = [_talk(host) for _ in range(CONNECTIONS)]
+    asyncio.run(drive(url, talks, seconds=WARM_UP_S))
     began = perf_counter()
-    await asyncio.wait({ended}, timeout=MEASURE_S)
+    taken = asyncio.run(drive(url, [_talk(host) for _ in range(CONNECTIONS)], seconds=MEASURE_S))
     lasted = perf_counter() - began
-    if ended.done():
-        ended.result()
     return {"rate": len(taken) / lasted, "p99_us": statistics.quantiles(taken, n=100)[98] * 1e6}
 
 
@@ -181,7 +153,24 @@ def _serve(kind: str) -> None:
     hours = session_hours(SESSION)
     assert hours is not None
     floor.advance(hours.opens_at + (hours.closes_at - hours.opens_at) / 2)
+    for _ in range(RESTING if kind == "busy" else 0):
+        floor.submit(OrderRequest("SPY", "buy", "limit", "day", qty=Decimal(1), limit_price=Decimal(80)))
     serve(floor, ServerOptions(), on_ready=ready)
+
+
+def _listen(url: str) -> None:
+    """Hear the user stream and drop what is heard, until told to end."""
+    from websockets.sync.client import connect
+
+    with connect(f"{url.replace('http', 'ws')}/stream", compression=None, ping_interval=None) as stream:
+        stream.send(json.dumps({"action": "auth", "key": "k", "secret": "s"}))
+        stream.recv()
+        stream.send(json.dumps({"action": "listen", "data": {"streams": ["trade_updates"]}}))
+        stream.recv()
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
+        for _ in stream:
+            continue
 
 
 def _row(name: str, value: float, unit: str, *, goal: float | None = None) -> dict[str, object]:
@@ -191,5 +180,7 @@ def _row(name: str, value: float, unit: str, *, goal: float | None = None) -> di
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve(sys.argv[2])
+    elif sys.argv[1] == "listen":
+        _listen(sys.argv[2])
     else:
-        sys.stdout.write(json.dumps(asyncio.run(_drive(sys.argv[2]))))
+        sys.stdout.write(json.dumps(_drive(sys.argv[2])))

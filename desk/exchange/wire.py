@@ -4,7 +4,6 @@ Trading answers carry money and quantities as strings, market data as numbers; i
 in UTC but for the clock, which speaks New York's offset (ALPACA.md sections 0 and 2.2).
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -12,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import polars as pl
 
 from desk.exchange.books import Holding
@@ -188,8 +188,8 @@ def bars(frame: pl.DataFrame) -> Iterable[tuple[str, Json]]:
 
 
 def dumps(body: object) -> bytes:
-    """Encode JSON compactly; NaN never leaves the venue."""
-    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+    """Encode JSON compactly; NaN never leaves the venue: it becomes null."""
+    return orjson.dumps(body)
 
 
 def refusal(refused: Refusal) -> Json:
