@@ -66,7 +66,7 @@ class Archive:
         if not frame.is_intraday:
             for symbol in symbols:
                 yield _chosen(self._long(symbol, frame, start, end, splits), start, end, newest_first)
-        elif start >= self._floor.tape.starts_at:
+        elif start >= midnight(self._floor.tape.hours.opens_at):
             rows = self._today(end, self._floor.now).filter(pl.col("symbol").is_in(symbols))
             rows = rows.sort("symbol", maintain_order=True)
             yield _chosen(intraday(_adjusted(rows, splits), frame), start, end, newest_first)

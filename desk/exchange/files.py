@@ -66,6 +66,16 @@ class ReplayMarket:
         ]
         return pl.concat(frames) if frames else pl.DataFrame(schema=RAW_SCHEMA)
 
+    def part(self, session_date: date, symbols: tuple[str, ...]) -> pl.DataFrame:
+        """Give the date's bars of some symbols; other files are not read for it.
+
+        Raises:
+            BadBatch: a file cannot be read or lacks a column.
+        """
+        wanted = [symbol for symbol in self.symbols if symbol in symbols]
+        frames = [self._read(one, session_date) for one in wanted if session_date in self._dates[one]]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=RAW_SCHEMA)
+
     def prior_close(self, symbol: str, session_date: date) -> float | None:
         """Give the last close of the newest earlier file."""
         earlier = [day for day in self._dates.get(symbol, ()) if day < session_date]

@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import polars as pl
 
-from desk.exchange.market import Market
+from desk.exchange.market import Market, frame_of
 from schemas.bars import RAW_SCHEMA
 
 SHARE_FRAC = 0.01  # of minutes; Alpaca gives no figure, revised bars are seen daily on liquid names
@@ -70,6 +70,10 @@ class LateTrades:
     def frame(self, session_date: date) -> pl.DataFrame:
         """Give the date's bars as they end up."""
         return self._market.frame(session_date)
+
+    def part(self, session_date: date, symbols: tuple[str, ...]) -> pl.DataFrame:
+        """Give the date's bars of some symbols as they end up."""
+        return frame_of(self._market, session_date, symbols)
 
     def prior_close(self, symbol: str, session_date: date) -> float | None:
         """Give the last close before the date."""

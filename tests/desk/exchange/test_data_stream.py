@@ -509,3 +509,28 @@ def test_alpacas_client_hears_a_halt() -> None:
             (status,) = heard.wait(1)
 
     assert (status.symbol, status.status_code, status.reason_code, status.tape) == ("SPY", "P", "LUDP", "C")
+
+
+def test_a_broken_bar_is_sent_broken() -> None:
+    """A price that is no number is null in JSON and nil in msgpack, and the frame stays readable."""
+    floor = floor_of([(float("nan"), 101.0, 99.0, 100.0, 400)])
+    options = ServerOptions(data=DataOptions(connections=2))
+    pack = {"Content-Type": "application/msgpack"}
+    with (
+        ExchangeServer(floor, options) as server,
+        connect(url_of(server)) as text,
+        connect(url_of(server), additional_headers=pack) as packed,
+    ):
+        client = Plain(text).let_in()
+        client.ask(action="subscribe", bars=["SPY"])
+        for message in (AUTH, {"action": "subscribe", "bars": ["SPY"]}):
+            packed.recv(PATIENCE_S)
+            packed.send(msgpack.packb(message))
+        packed.recv(PATIENCE_S)
+        advance(server, at(61))
+        (shown,) = client.read()
+        frame = packed.recv(PATIENCE_S)
+
+    assert isinstance(frame, bytes)
+    (bar,) = msgpack.unpackb(frame)
+    assert (shown["o"], shown["c"]) == (bar["o"], bar["c"]) == (None, 100.0)

@@ -30,10 +30,11 @@ from desk.exchange.broadcast import Broadcast, VenueStream
 from desk.exchange.data_plan import DataOptions, Plan
 from desk.exchange.floor import Floor
 from desk.exchange.generated import GeneratedMarket
+from desk.exchange.market import FrameMarket
 from desk.exchange.server import ExchangeServer, ServerOptions
 from desk.hours import session_hours, sessions_between
 from schemas.market_stream import Channel, StreamQuote, StreamTrade
-from tests.desk.exchange.makers import CLOSE, DAY, OPEN, PLAIN, at, floor_of
+from tests.desk.exchange.makers import CLOSE, DAY, OPEN, PLAIN, at, flat, floor_of, minutes_frame
 
 KEYS = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
 TODAY = date(2025, 11, 26)  # a Wednesday; the Friday after it closes at 13:00
@@ -594,3 +595,56 @@ def test_halts_and_splits_are_made_over_http(plain: httpx.Client) -> None:
     assert (silent, newest) == ("2024-08-27T13:40:00Z", "2024-08-27T13:40:00Z")
     assert split.json()["symbol"] == known["forward_splits"][0]["symbol"] == "QQQ"
     assert odd == [404, 422, 422]
+
+
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+def test_a_minute_the_source_has_twice_is_paged_once_each(sort: str) -> None:
+    """Twin rows are given as they are found, also where a page ends between them."""
+    rows = minutes_frame([flat(100.0), flat(101.0), flat(102.0)])
+    twin = rows.with_columns(close=pl.col("close") + 0.5)
+    market = FrameMarket({DAY: pl.concat([rows, twin]).sort("ts", maintain_order=True)})
+    floor = Floor(market, session_date=DAY)
+    floor.advance(at(600))
+    closes: list[float] = []
+    token = ""
+    with served(floor) as client:
+        for _ in range(6):
+            wanted = {"timeframe": "1Min", "limit": "1", "sort": sort, "page_token": token}
+            body = client.get("/v2/stocks/SPY/bars", params=wanted).json()
+            closes += [bar["c"] for bar in body["bars"]]
+            token = body["next_page_token"]
+
+    first = [100.0, 100.5, 101.0, 101.5, 102.0, 102.5]
+    backwards = [102.0, 102.5, 101.0, 101.5, 100.0, 100.5]
+    assert closes == (first if sort == "asc" else backwards)
+    assert token is None
+
+
+def test_a_request_of_all_symbols_of_the_session_is_quick() -> None:
+    """300 symbols, ten minutes, no start given: what a desk asks every minute, in one selection."""
+    symbols = tuple(f"S{number:03d}" for number in range(300))
+    floor = Floor(GeneratedMarket(1, symbols), session_date=TODAY)
+    floor.advance(floor.hours.opens_at + timedelta(minutes=10, seconds=1))
+    with served(floor) as client:
+        began = time.monotonic()
+        answer = client.get(
+            "/v2/stocks/bars",
+            params={"symbols": ",".join(symbols), "timeframe": "1Min", "limit": "10000"},
+        )
+        spent = time.monotonic() - began
+
+    assert sum(map(len, answer.json()["bars"].values())) > 2_900
+    assert spent < 2.0
+
+
+def test_prices_that_are_no_numbers_are_null(plain: httpx.Client) -> None:
+    """A bar the source has broken is shown broken, and enters no longer bar."""
+    rows = minutes_frame([flat(100.0), (float("nan"), 101.0, 99.0, float("inf"), 400), flat(102.0)])
+    floor = Floor(FrameMarket({DAY: rows}), session_date=DAY)
+    floor.advance(at(600))
+    with served(floor) as client:
+        found = bars(client, "SPY", "1Min")
+        (day,) = bars(client, "SPY", "1Day")
+
+    assert [(bar["o"], bar["c"]) for bar in found] == [(100.0, 100.0), (None, None), (102.0, 102.0)]
+    assert (day["v"], day["h"]) == (80_000, 102.0)
