@@ -106,6 +106,12 @@ class Crossing:
         self._groups.after_work(order)
         return self._blotter.orders[order.order_id]
 
+    def route(self) -> None:
+        """Send on what was taken over night: it is new from 04:00 New York, and trades when it may."""
+        for order in [o for o in self._blotter.open.values() if o.status is Status.ACCEPTED]:
+            if order.symbol not in self.halted:
+                self.work(order)
+
     def release(self) -> None:
         """Make the orders work that were taken while they could not trade."""
         for order in [o for o in self._blotter.open.values() if o.status is Status.ACCEPTED]:

@@ -3,7 +3,8 @@
 Time moves only in `advance`, which plays prints and the session's edges in their order: at the open,
 orders taken while the market was closed become working; at the close the closing auction is held, and then
 and at the end of extended hours DAY orders expire and the day's fees are taken; at 04:00 New York the next
-session begins. Only symbols with working orders are played, so a quiet minute costs nothing.
+session begins and orders taken over night become new. Only symbols with working orders are played, so a
+quiet minute costs nothing.
 
 Everything is a function of market, rules, seed and the calls made: two floors given the same calls agree in
 every id and instant. Instants of records are the venue's time made strictly increasing by microseconds, so
@@ -361,7 +362,7 @@ class Floor:
         """Give the instants at which this session does something by itself."""
         hours = self.hours
         edges: list[tuple[datetime, Act]] = [
-            (self.tape.starts_at, self.crossing.release),
+            (self.tape.starts_at, self.crossing.route),
             (hours.opens_at, self.crossing.release),
             (hours.closes_at, self._close),
             (hours.closes_at + EXTENDED_AFTER, self._close),
@@ -391,7 +392,7 @@ class Floor:
         self.crossing.begin(self.tape)
         for at, act in self._edges()[1:]:
             self.timeline.at(at, act)
-        self.crossing.release()
+        self.crossing.route()
 
     def _admit(self, draft: Draft, instead_of: VenueOrder | None) -> Admission:
         """Judge a draft now, in the place of an open order or as a new one."""

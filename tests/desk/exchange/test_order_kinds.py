@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from desk.exchange.floor import Floor
-from desk.exchange.orders import Status, VenueEvent
+from desk.exchange.orders import ReplaceRequest, Status, VenueEvent
 from desk.exchange.refusals import Refusal
 from tests.desk.exchange.makers import CLOSE, OPEN, Minute, ask_for, at, flat, floor_of
 
@@ -301,6 +301,25 @@ def test_a_good_till_canceled_order_lives_ninety_days() -> None:
     assert order.expires_at - order.submitted_at == timedelta(days=90)
     assert before is Status.NEW
     assert floor.blotter.order(order.order_id).status is Status.CANCELED
+
+
+def test_an_order_taken_over_night_is_new_from_four_o_clock() -> None:
+    """From then on it can be replaced; it trades at the open (ALPACA.md section 2.3, measured)."""
+    floor = opened([flat(100.0)] * 390)
+    floor.advance(CLOSE + timedelta(minutes=1))
+    order = floor.submit(ask_for(kind="limit", limit="105"))
+    four = OPEN + timedelta(days=1) - timedelta(hours=5, minutes=30)
+
+    floor.advance(four - timedelta(seconds=1))
+    before = floor.blotter.order(order.order_id).status
+    floor.advance(four)
+    after = floor.blotter.order(order.order_id).status
+    floor.replace(order.order_id, ReplaceRequest(limit_price=D(111)))
+    floor.advance(OPEN + timedelta(days=1))
+
+    assert (before, after) == (Status.ACCEPTED, Status.NEW)
+    assert floor.books.executions[-1].at >= OPEN + timedelta(days=1)
+    assert floor.books.qty("SPY") == D(10)
 
 
 def test_an_extended_hours_order_may_be_good_till_canceled() -> None:
