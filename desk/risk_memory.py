@@ -2,13 +2,14 @@
 
 Theory of operation. A loss is measured from a base: the day's, the week's, or the account's peak. A base
 has two numbers, because a loss has two witnesses: what our own books were worth, and what the broker said.
-They differ by cash that moved at the broker and is not in our books yet (`unbooked`).
+They differ by cash and shares that moved at the broker and are not in our books yet (`unbooked`).
 
 - The day's base is taken when the first session process of a date starts, the week's when the first one of
   a New York week (Monday to Sunday) does, and the peak is the highest equity any session started or any
   day closed with. None of them knows of processes, so a restart moves none of them (F6).
-- A deposit or withdrawal (`CashAdjusted`) is neither profit nor loss: it moves every base with the cash.
-  What the broker's number held already when the base was taken moves our own number alone.
+- What is put right in the books is neither profit nor loss: cash (`CashAdjusted`, as for a deposit) and
+  shares at the price they are taken in at (`PositionAdjusted`: a transfer, an accepted break) move every
+  base. What the broker's number held already when the base was taken moves our own number alone.
 - When a person releases a loss latch, its base becomes the newest equity known: what happens afterwards
   counts, and the released loss does not latch again at the next minute.
 
@@ -43,10 +44,10 @@ class Base(Record):
 
     own: Decimal
     broker: Decimal
-    unbooked: Decimal = ZERO  # part of `broker` that our cash does not have yet, signed
+    unbooked: Decimal = ZERO  # part of `broker` that our books do not have yet, signed
 
     def moved(self, amount: Decimal) -> "Base":
-        """Give the base after cash of ours was adjusted by a signed amount."""
+        """Give the base after our books were adjusted by a signed amount."""
         same_sign = amount * self.unbooked > 0
         known = min(abs(amount), abs(self.unbooked)) if same_sign else ZERO
         known = known if amount > 0 else -known
@@ -109,7 +110,7 @@ class RiskMemory:
 
         Args:
             e: the first start of the date.
-            unbooked: cash the broker has and our books lack (an open cash break), signed.
+            unbooked: value the broker has and our books lack (open breaks), signed.
         """
         base = Base(own=e.equity - unbooked, broker=e.equity, unbooked=unbooked)
         monday = e.session_date - timedelta(days=e.session_date.weekday())
@@ -132,8 +133,8 @@ class RiskMemory:
         """Note the equity a day closed with; there is no open break then."""
         self._raise_peak(Base(own=e.equity, broker=e.equity))
 
-    def adjust_cash(self, amount: Decimal) -> None:
-        """Move every base with a deposit or withdrawal."""
+    def adjust(self, amount: Decimal) -> None:
+        """Move every base with cash or shares that were put right in the books; USD, signed."""
         self.start, self.day = _moved(self.start, amount), _moved(self.day, amount)
         self.week, self.peak = _moved(self.week, amount), _moved(self.peak, amount)
         self.newest = _moved(self.newest, amount)

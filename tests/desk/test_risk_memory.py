@@ -12,7 +12,7 @@ from desk.portfolio import Portfolio, replay
 from desk.risk_memory import Base
 from schemas import events as ev
 from schemas.risk import Break, BreakKind, LatchName, RiskLimits
-from tests.makers import NOON
+from tests.makers import NOON, filled, intent, planned
 
 LIMITS = RiskLimits(weekly_loss_usd=Decimal(2500), drawdown_max_frac=Decimal("0.20"))
 MONDAY = date(2025, 11, 24)
@@ -190,6 +190,51 @@ def test_cash_the_broker_had_at_the_start_is_not_counted_twice(amount: int) -> N
     assert unbooked.newest.broker == unbooked.day.broker
     flat = Base(own=D(100_000 + amount), broker=D(100_000 + amount))
     assert (books.day, books.week, books.newest) == (flat, flat, flat)
+
+
+@pytest.mark.parametrize("night", [False, True])
+def test_shares_that_became_cash_unseen_are_no_result(night: bool) -> None:
+    """A position the broker shows as cash, without an execution, and both accepted: nothing was lost."""
+    bought = intent("b", qty="100")
+    breaks = [
+        cash_break("90000", "110000"),
+        cash_break("0", "0").model_copy(
+            update={
+                "found": Break(
+                    break_id="position-AAPL-1",
+                    kind=BreakKind.POSITION,
+                    key="AAPL",
+                    ours=D(100),
+                    theirs=D(0),
+                    notional_usd=D(20_000),
+                    detail="AAPL",
+                    found_at=NOON,
+                )
+            }
+        ),
+    ]
+    events: list[ev.AnyEvent] = [
+        start(MONDAY, "110000"),
+        planned(bought),
+        filled(bought, "x", "100", price="200"),
+        *breaks,
+        *([start(MONDAY + timedelta(days=1), "110000")] if night else []),
+        minute("110000"),
+        *(
+            ev.BreakResolved(at=NOON, break_id=name, how="accepted", by="ann", cause="mine")
+            for name in ("cash-USD-1", "position-AAPL-1")
+        ),
+        ev.PositionAdjusted(
+            at=NOON, strategy="external", symbol="AAPL", qty_change=D(-100), price=D(200), cause="accepted"
+        ),
+        cash("20000"),
+        minute("110000"),
+    ]
+
+    memory = replay(events).risk
+
+    flat = Base(own=D(110_000), broker=D(110_000))
+    assert (memory.day, memory.week, memory.peak, memory.newest) == (flat, flat, flat, flat)
 
 
 @pytest.mark.parametrize("name", [LatchName.DAILY_LOSS, LatchName.WEEKLY_LOSS, LatchName.DRAWDOWN])
