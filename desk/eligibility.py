@@ -52,10 +52,11 @@ class GateView:
     orders_today: int  # entries and exits sent this session
     entries_this_minute: int
     known_ids: Set[str]  # every client order id the ledger has
-    broken: Set[str]  # symbols with an open break
+    broken: Set[str]  # symbols whose quantity is in doubt by an open break
     day_trades: int | None  # of this session and the four before; only the legacy margin pack asks
     pauses: tuple[Pause, ...] = ()  # by protections, those that are over among them
     halted: Set[str] = frozenset()  # symbols whose trading is known to be halted
+    locked: Set[str] = frozenset()  # symbols with any open break: no entries
     requests: tuple[int, int] | None = None  # of the last minute, and what entries may use; None: not counted
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
     splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
@@ -185,9 +186,11 @@ def no_open_break(intent: OrderIntent, view: GateView) -> Finding:
     """Judge whether the symbol's books are known to be right (T3); for exits too.
 
     With a position break the position is not known, and an exit of the wrong size opens one (F4). That
-    goes for a flatten too; the kill switch adjusts every break before it sends its exits.
+    goes for a flatten too; the kill switch adjusts every break before it sends its exits. An order that
+    nobody can explain keeps entries out only (desk/order_breaks.py).
     """
-    ok = intent.symbol not in view.broken
+    is_locked = intent.purpose is Purpose.ENTRY and intent.symbol in view.locked
+    ok = intent.symbol not in view.broken and not is_locked
     return kept(Reason.OPEN_BREAK, ok, f"{intent.symbol} is locked by an open break")
 
 

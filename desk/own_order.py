@@ -26,6 +26,7 @@ from desk.lifecycle import OrderEvent
 from desk.positions import ZERO
 from schemas.orders import Fill, OrderClass, OrderIntent, OrderState
 
+ID_PREFIX = "mqd-"  # of every client order id this program makes (desk/sizer.py)
 _ENTERS_AND_LEAVES = frozenset({OrderClass.BRACKET, OrderClass.OTO})
 UNHASHED = frozenset({"lost_at", "probed_at", "cancel_asked_at"})
 

@@ -10,8 +10,7 @@ It goes from what explains most to what explains least:
    What EXTERNAL then holds against a strategy in the same symbol is moved to the strategy, at the price
    it was executed at: the broker knows one position, so a person's sale closed the strategy's shares.
    A quantity that a known split explains is adjusted by its ratio (desk/splits.py).
-3. Quantities that still differ, open orders we did not send, orders we hold working that the broker
-   does not know, executions beyond an order's quantity, and cash: breaks. An accepted position or cash
+3. Quantities that still differ, orders (desk/order_breaks.py), and cash: breaks. An accepted position or cash
    break is adjusted in the books. Nothing here ever trades (I9).
 
 A break's id is a function of what differs, so the same break found twice is one, and acceptance of one
@@ -20,12 +19,12 @@ balance. Repairs of round 1 change the books, so the caller applies them and ask
 says with `settled` whether its breaks are final.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from desk.order_breaks import break_of, order_breaks, overfills
 from desk.portfolio import EXTERNAL, Portfolio
 from desk.positions import ZERO
 from desk.splits import split_repairs
@@ -40,7 +39,6 @@ from schemas.events import (
     OrderCanceled,
     PositionAdjusted,
 )
-from schemas.orders import OrderState
 from schemas.risk import Break, BreakKind, RiskLimits
 
 
@@ -204,13 +202,13 @@ def _foreign_fill_breaks(
             continue
         words = ", ".join(f"{e.fill.side.value} {e.fill.qty} at {e.fill.price}" for e in fills)
         breaks.append(
-            _break(
+            break_of(
                 BreakKind.FOREIGN_FILL,
                 key=symbol,
                 ours=ours.position(symbol),
                 theirs=stated_qty.get(symbol, ZERO),
                 notional=abs(sum((e.fill.qty * e.fill.side.sign * e.fill.price for e in fills), ZERO)),
-                detail=f"{symbol}: the broker executed orders that are not ours: {words}",
+                detail=f"{symbol}: traded by hand or by another program, not by this desk: {words}",
                 identity=" ".join(sorted(e.fill.execution_id for e in fills)),
                 now=now,
             )
@@ -241,7 +239,7 @@ def _differences(
         )
     elif cash is not None:
         breaks.append(cash)
-    orders = (*_order_breaks(ours, theirs, now), *_overfills(ours, now))
+    orders = (*order_breaks(ours, theirs, now), *overfills(ours, now))
     repairs += [
         OrderCanceled(at=now, client_order_id=item.key)
         for item in orders
@@ -263,7 +261,7 @@ def _position_differences(
         if broker_qty == explained:
             continue
         price = _price_of(ours, theirs, symbol)
-        item = _break(
+        item = break_of(
             BreakKind.POSITION,
             key=symbol,
             ours=mine,
@@ -309,7 +307,7 @@ def _cash_difference(
     difference = abs(broker_cash - mine)
     if difference <= limits.cash_tolerance_usd:
         return None
-    return _break(
+    return break_of(
         BreakKind.CASH,
         key="USD",
         ours=mine,
@@ -318,87 +316,4 @@ def _cash_difference(
         detail=f"cash: we have {mine:.2f} USD, the broker says {broker_cash:.2f} USD",
         identity=f"{broker_cash - mine:.2f}",
         now=now,
-    )
-
-
-def _order_breaks(ours: Portfolio, theirs: BrokerSnapshot, now: datetime) -> list[Break]:
-    breaks = []
-    known_ids = {stated.broker_order_id for stated in theirs.orders}
-    for stated in theirs.orders:
-        mine = order_of(ours, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id)
-        if mine is None and stated.status not in _ENDED:
-            qty = stated.qty if stated.qty is not None else ZERO
-            breaks.append(
-                _break(
-                    BreakKind.FOREIGN_ORDER,
-                    key=stated.broker_order_id,
-                    ours=ZERO,
-                    theirs=qty,
-                    notional=qty * (stated.limit_price or ZERO),
-                    detail=f"{stated.symbol}: open {stated.side.value} of {qty} at the broker is not ours",
-                    identity=stated.broker_order_id,
-                    now=now,
-                )
-            )
-    for order in ours.working_orders():
-        unanswered = order.state in (OrderState.PENDING, OrderState.UNKNOWN)
-        if not unanswered and order.broker_order_id not in known_ids:
-            intent = order.intent
-            breaks.append(
-                _break(
-                    BreakKind.SHADOW_ORDER,
-                    key=intent.client_order_id,
-                    ours=order.remaining_qty,
-                    theirs=ZERO,
-                    notional=order.remaining_qty * intent.reference_price,
-                    detail=f"{intent.symbol}: {intent.client_order_id} works here, the broker lacks it",
-                    identity=intent.client_order_id,
-                    now=now,
-                )
-            )
-    return breaks
-
-
-def _overfills(ours: Portfolio, now: datetime) -> list[Break]:
-    return [
-        _break(
-            BreakKind.OVERFILL,
-            key=order.intent.client_order_id,
-            ours=order.intent.qty,
-            theirs=order.filled_qty,
-            notional=order.overfilled_qty * order.intent.reference_price,
-            detail=f"{order.intent.symbol}: {order.intent.client_order_id} asked for {order.intent.qty}, "
-            f"{order.filled_qty} were executed",
-            identity=order.intent.client_order_id,
-            now=now,
-        )
-        for order in ours.orders.values()
-        if order.overfilled_qty > 0
-    ]
-
-
-_ENDED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day"})
-
-
-def _break(
-    kind: BreakKind,
-    *,
-    key: str,
-    ours: Decimal,
-    theirs: Decimal,
-    notional: Decimal,
-    detail: str,
-    identity: str,
-    now: datetime,
-) -> Break:
-    digest = hashlib.sha256(f"{kind.value} {key} {identity}".encode()).hexdigest()[:8]
-    return Break(
-        break_id=f"{kind.value}-{key[:24]}-{digest}",
-        kind=kind,
-        key=key,
-        ours=ours,
-        theirs=theirs,
-        notional_usd=notional,
-        detail=detail,
-        found_at=now,
     )

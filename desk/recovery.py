@@ -79,7 +79,7 @@ def recover(desk: Desk, session_date: date) -> Recovery:
 
 def _is_grave(item: Break, halt_usd: Decimal) -> bool:
     """Tell whether trading waits for a person: large, of unknown size, or of an order of ours."""
-    ours = item.kind in (BreakKind.SHADOW_ORDER, BreakKind.OVERFILL)
+    ours = item.kind in (BreakKind.SHADOW_ORDER, BreakKind.OVERFILL, BreakKind.ORPHAN_ORDER)
     return ours or item.notional_usd > halt_usd or item.notional_usd == 0
 
 

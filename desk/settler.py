@@ -9,6 +9,7 @@ A replacement that may execute more than was meant (desk/replacing.py) is cancel
 """
 
 import logging
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from desk.desk import Desk
@@ -77,6 +78,26 @@ def _cancel_excess(desk: Desk, stated: tuple[BrokerOrder, ...]) -> None:
             cancel(desk, order, cause=why)
 
 
+def _asked_by_name(desk: Desk, listed: Collection[str]) -> Iterator[BrokerOrder]:
+    """Ask by either id for orders of ours that work here and that the broker's lists lack.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    for order in desk.portfolio.working_orders():
+        if order.broker_order_id is None or order.broker_order_id in listed:
+            continue
+        try:
+            yield desk.broker.order(order.broker_order_id)
+        except NotFound:
+            try:
+                yield desk.broker.order_by_client_id(order.intent.client_order_id)
+            except NotFound:
+                log.warning(
+                    "broker lacks an order of ours", extra={"client_order_id": order.intent.client_order_id}
+                )
+
+
 def snapshot(desk: Desk, *, since: datetime) -> BrokerSnapshot:
     """Read the broker's side of the books.
 
@@ -87,6 +108,7 @@ def snapshot(desk: Desk, *, since: datetime) -> BrokerSnapshot:
     taken_at = desk.now()
     fills = desk.broker.fills_since(since)
     orders = {o.broker_order_id: o for o in (*desk.broker.orders_since(since), *desk.broker.open_orders())}
+    orders |= {stated.broker_order_id: stated for stated in _asked_by_name(desk, orders.keys())}
     return BrokerSnapshot(
         account=desk.broker.account(),
         positions=desk.broker.positions(),

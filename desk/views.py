@@ -126,6 +126,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         entries_this_minute=0,
         known_ids=frozenset(portfolio.orders),
         broken=portfolio.broken_symbols(),
+        locked=portfolio.locked_symbols(),
         day_trades=None if session is None else _day_trades(portfolio, session),
         pauses=tuple(portfolio.risk.pauses.values()),
         halted=market.halted,

@@ -72,6 +72,7 @@ class BreakKind(StrEnum):
     POSITION = "position"  # quantities differ
     CASH = "cash"
     FOREIGN_ORDER = "foreign_order"  # the broker has an open order that is not ours
+    ORPHAN_ORDER = "orphan_order"  # the broker has an open order named like ours that our ledger lacks
     SHADOW_ORDER = "shadow_order"  # we hold an order working that the broker does not know
     FOREIGN_FILL = "foreign_fill"  # executions in a symbol, of orders that are not ours
     OVERFILL = "overfill"  # an order of ours has more executed than it asked for
@@ -88,6 +89,7 @@ class Break(Record):
     notional_usd: Decimal  # how large it is, for the halt limit
     detail: str
     found_at: datetime
+    symbol: str | None = None  # of an order's break, whose key is not the symbol
 
 
 class RiskLimits(Record):
