@@ -55,17 +55,20 @@ class People:
 
     def act(self, act: Act) -> None:
         """Do one thing; a refusal by ledger or broker is its end."""
-        self.world.count(f"act: {act.value}")
         try:
             self._deeds[act]()
         except (LedgerUnavailable, BrokerError, Refusal) as error:
             self.world.tell("person", f"{act.value} failed: {error}")
+
+    def _did(self, act: Act) -> None:
+        self.world.count(f"act: {act.value}")
 
     # ---- at the desk -----------------------------------------------------------------------
 
     def kill(self) -> None:
         """Use the kill switch: the latch first; without a session, a process of its own does the rest."""
         latch, halted = latch_events(self._clock_only(), cause="a person said so", by=PERSON)
+        self._did(Act.KILL)
         self.world.tell("person", "uses the kill switch")
         self.world.store.write([latch, halted], operator=True)
         if self.world.running is None:
@@ -84,6 +87,7 @@ class People:
             LatchReleased(at=now, name=name, by=PERSON, cause="resume") for name in books.latches
         ]
         events.append(TradingStateChanged(at=now, state=TradingState.ACTIVE, cause="resume", by=PERSON))
+        self._did(Act.RESUME)
         self.world.tell("person", "resumes the desk")
         self.world.store.write(events, operator=True)
 
@@ -100,6 +104,7 @@ class People:
             for item in found
         ]
         if events:
+            self._did(Act.ACCEPT)
             self.world.tell("person", f"accepts {', '.join(event.break_id for event in events)}")
             self.world.store.write(events, operator=True)
 
@@ -117,6 +122,7 @@ class People:
             side = self.chance.among((Side.BUY, Side.BUY, Side.SELL))
             qty = Decimal(self.chance.among((1, 3, 50)))
         self.world.auditor.touched.add(symbol)
+        self._did(Act.TRADE)
         self.world.tell("person", f"trades by hand: {side.value} {qty} {symbol}")
         self.world.venue.trade_by_hand(symbol=symbol, side=side, qty=qty, price=None)
         self._trades.append((symbol, side, qty))
@@ -125,6 +131,7 @@ class People:
         """Undo the last trade by hand, or cancel the orders by hand."""
         if self._trades:
             symbol, side, qty = self._trades.pop()
+            self._did(Act.UNDO)
             self.world.tell("person", f"undoes by hand: {side.opposite.value} {qty} {symbol}")
             self.world.venue.trade_by_hand(symbol=symbol, side=side.opposite, qty=qty, price=None)
         for order in list(self.world.venue.floor.blotter.open.values()):
@@ -136,12 +143,14 @@ class People:
         orders = [o for o in self.world.venue.floor.blotter.open.values() if o.source != "manual"]
         if orders:
             order = self.chance.among(orders)
+            self._did(Act.CANCEL)
             self.world.tell("person", f"cancels {order.client_order_id} by hand")
             self.world.venue.floor.cancel(order.order_id)
 
     def order(self) -> None:
         """Leave an order of one's own at the broker, far from the market."""
         symbol = self.chance.among(self.world.scenario.symbols)
+        self._did(Act.FOREIGN_ORDER)
         self.world.tell("person", f"leaves an order by hand: buy 1 {symbol} at 0.50")
         self.world.venue.floor.submit(
             OrderRequest(
@@ -161,6 +170,7 @@ class People:
         """Start a second session while one runs: the lease refuses it, unless it had run out."""
         if self.world.running is None:
             return
+        self._did(Act.SECOND_SESSION)
         try:
             token = self.world.store.acquire("second session")
         except LeaseHeld as error:
@@ -173,6 +183,7 @@ class People:
         """Stop the process past its lease (SIGSTOP), let a second session begin, and wake the first."""
         if self.world.running is None:
             return
+        self._did(Act.PAUSE)
         self.world.tell("machine", f"{self.world.running.name} is paused")
         self.world.venue.sleep_until(self.world.now() + timedelta(seconds=self.chance.whole(*PAUSE_S)))
         if self.chance.strikes(0.7):
@@ -186,6 +197,7 @@ class People:
 
     def fill_disk(self) -> None:
         """Let the disk be full for a while."""
+        self._did(Act.DISK_FULL)
         self.world.tell("machine", "the disk is full")
         self.world.store.is_full = True
         self.world.plan(
@@ -199,6 +211,7 @@ class People:
     def move_clock(self) -> None:
         """Let the machine's clock jump."""
         self.world.skew = timedelta(seconds=self.chance.among(SKEWS_S))
+        self._did(Act.CLOCK_JUMP)
         self.world.tell("machine", f"its clock jumps to {self.world.skew.total_seconds():+.0f} s")
 
     # ---- shared ----------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class Auditor:
         self.latches: dict[str, Row] = {}
         self.breaks: dict[str, Row] = {}
         self.accepted: set[str] = set()
+        self.tolerated: set[str] = set()  # order ids of others that a person accepted
         self.orders_today = 0
         self.session_date = ""
         self.entered: set[tuple[str, str, str]] = set()
@@ -230,7 +231,7 @@ class Auditor:
                 held_there=self.venue.open_positions(),
                 orders_there=self.venue_orders,
             ),
-            doubted={item["key"] for item in self.breaks.values()},
+            doubted={item["key"] for item in self.breaks.values()} | self.tolerated,
         )
 
     def _planned(self, row: Row, _: bool) -> None:
@@ -397,7 +398,9 @@ class Auditor:
             raise Broken("I9", f"a break without a cause: {found['detail']}")
 
     def _break_resolved(self, row: Row, operator: bool) -> None:
-        self.breaks.pop(row["break_id"], None)
+        found = self.breaks.pop(row["break_id"], None)
+        if found is not None and found["kind"] == "foreign_order" and row["how"] == "accepted":
+            self.tolerated.add(found["key"])
         if row["how"] == "accepted" and not operator:
             raise Broken("I9", f"the desk itself accepted {row['break_id']}")
         if row["how"] == "cleared":
@@ -407,6 +410,8 @@ class Auditor:
 
     def _latch_set(self, row: Row, _: bool) -> None:
         self.latches[row["name"]] = row
+        if row["name"] == "daily_loss":
+            self.loss_due = None
 
     def _latch_released(self, row: Row, operator: bool) -> None:
         self._check("I7")

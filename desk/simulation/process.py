@@ -17,6 +17,7 @@ from desk.journal import Journal
 from desk.ports import StrategyRunner, Wake
 from desk.simulation.memory import ProcessLedger
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
+from schemas.market_stream import Channel, StreamBar, StreamMessage
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, TradeUpdate
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Process:
         """Compose the desk of this process; one that does not trade has no strategies and no stream."""
         world, scenario = self.world, self.world.scenario
         self.journal = Journal(self.ledger)
+        world.broker.forget()
         hears = is_trading and scenario.hears_stream
         return Desk(
             settings=scenario.settings,
@@ -56,6 +58,7 @@ class Process:
             journal=self.journal,
             recorder=Recorder(world),
             strategies=tuple(Watched(each, world) for each in world.strategies()) if is_trading else (),
+            stream=Ticker(self) if is_trading and scenario.hears_market else None,
         )
 
     def step(self, words: str) -> None:
@@ -222,6 +225,42 @@ class Ear:
         heard = self._inner.drain()
         if heard:
             self._process.step("after hearing the stream")
+        return heard
+
+
+class Ticker:
+    """The market's stream; some messages are lost, and bars heard count as delivered."""
+
+    def __init__(self, process: Process) -> None:
+        """Listen to the venue's own stream, which publishes what the plan says."""
+        self._process = process
+        self._world = process.world
+        self._inner = process.world.broker.market_stream()
+
+    @property
+    def arrived(self) -> Wake:
+        return self._inner.arrived
+
+    def start(self, wanted: Mapping[Channel, Sequence[str]]) -> None:
+        self._inner.start(wanted)
+
+    def stop(self) -> None:
+        self._inner.stop()
+
+    def connections(self) -> int:
+        return self._inner.connections()
+
+    def renew(self) -> None:
+        self._inner.renew()
+
+    def drain(self) -> tuple[StreamMessage, ...]:
+        world = self._world
+        heard = tuple(message for message in self._inner.drain() if not world.strikes("market_frame_lost"))
+        for message in heard:
+            if isinstance(message, StreamBar) and message.close is not None:
+                world.delivered.add((message.symbol, message.ts, message.close))
+        if heard:
+            self._process.step("after hearing the market")
         return heard
 
 

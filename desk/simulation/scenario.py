@@ -14,7 +14,7 @@ from desk.hours import next_session, session_hours
 from desk.simulation.chance import Chance
 from desk.simulation.market import BASES, MINUTE, Dirt
 from schemas.risk import RiskLimits
-from schemas.settings import DataSettings, SessionSettings, Settings, StrategySettings
+from schemas.settings import DataSettings, ExitSettings, SessionSettings, Settings, StrategySettings
 
 # Days of every kind: early closes, the sessions about both changes of daylight saving, ordinary ones, the
 # last under the old margin rules and the first under the new.
@@ -84,8 +84,8 @@ class Scenario:
     spread_bps: Decimal
     mortality: Mortality
     acts: tuple[Planned, ...]
-    hears_stream: bool
-    recorder_fails: float
+    hears_stream: bool  # the user stream; else REST alone
+    hears_market: bool  # the market's stream; else REST alone
 
     @property
     def minutes(self) -> int:
@@ -124,7 +124,7 @@ def draw(
         mortality=_mortality(chance.of("mortality"), trouble=trouble),
         acts=_acts(chance.of("acts"), windows) if trouble else (),
         hears_stream=rough.strikes(0.8),
-        recorder_fails=rough.among((0.0, 0.0, 0.2, 1.0)) if trouble else 0.0,
+        hears_market=rough.strikes(0.5),
     )
 
 
@@ -179,12 +179,30 @@ def _settings(chance: Chance, symbols: tuple[str, ...], ideas: Sequence[str], ca
     return Settings(
         symbols=symbols,
         strategies=tuple(
-            StrategySettings(name=name, allocation_frac=share.quantize(Decimal("0.01"))) for name in ideas
+            StrategySettings(
+                name=name,
+                allocation_frac=share.quantize(Decimal("0.01")),
+                exits=_exits(chance.of(f"exits {name}")),
+            )
+            for name in ideas
         ),
         session=session,
         risk=_limits(chance, int(cash)),
         data=DataSettings(),
     )
+
+
+def _exits(chance: Chance) -> ExitSettings | None:
+    """Give a third of the strategies protective exits, close enough to the price to be met."""
+    if not chance.strikes(0.35):
+        return None
+    frac = chance.among(("0.001", "0.003", "0.01"))
+    words: dict[str, object] = {chance.among(("stop_frac", "trail_frac")): frac}
+    if chance.strikes(0.5):
+        words["target_frac"] = chance.among(("0.001", "0.003"))
+    if chance.strikes(0.2):
+        words = {"target_frac": frac}
+    return ExitSettings.model_validate({**words, "at": chance.among(("auto", "auto", "desk"))})
 
 
 def _limits(chance: Chance, equity: int) -> RiskLimits:
@@ -261,6 +279,9 @@ def _acts(chance: Chance, windows: Sequence[Window]) -> tuple[Planned, ...]:
             found.append(Planned(later, Act.RESUME))
         elif act in (Act.TRADE, Act.FOREIGN_ORDER):
             found.append(Planned(later, chance.among((Act.ACCEPT, Act.UNDO))))
+    if chance.strikes(0.6):  # a person who looks at the desk now and then, and lets it go on
+        looks = [window for window in windows for _ in range(chance.whole(1, 3))]
+        found += [Planned(instant(chance, window), Act.RESUME) for window in looks]
     return tuple(sorted(found, key=lambda planned: (planned.at, planned.act)))
 
 

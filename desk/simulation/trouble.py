@@ -1,8 +1,9 @@
 """What goes wrong between the desk and the venue: a fault plan of the exchange's, drawn from the seed.
 
-The exchange's own catalogue (schemas/faults.py) does nearly all of it. Three kinds are the wire's and not
+The exchange's own catalogue (schemas/faults.py) does nearly all of it. Four kinds are the wire's and not
 the exchange's, and are done here: an order that arrives after the desk gave its answer up, a list of
-executions that repeats some, and a stretch of time in which nothing answers.
+executions that repeats some, a stretch of time in which nothing answers, a lost message of the market's
+stream.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ class Rates:
     arrives_late: float = 0.0  # of an order: taken by the venue seconds after the answer was given up
     fills_doubled: float = 0.0  # of a list of executions: some stand in it twice
     outage: float = 0.0  # a minute: every call fails for a while
+    market_frame_lost: float = 0.0  # of a message of the market's stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def draw_trouble(chance: Chance, windows: Sequence[Window]) -> Trouble:
         arrives_late=_rate(chance, 0.1) if chance.strikes(share) else 0.0,
         fills_doubled=_rate(chance, 0.3) if chance.strikes(share) else 0.0,
         outage=_rate(chance, 0.1) if chance.strikes(share) else 0.0,
+        market_frame_lost=_rate(chance, 0.3) if chance.strikes(share) else 0.0,
     )
     rules = [_RULES[kind.family](chance, kind, windows) for kind in KINDS if chance.strikes(share)]
     return Trouble(rates, FaultPlan(seed=chance.seed, rules=tuple(rules)))
