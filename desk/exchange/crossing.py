@@ -76,7 +76,7 @@ class Crossing:
         self._played = max(self._played, through)
 
     def arrive(self, order_id: str) -> None:
-        """Let a taken order reach the market: work, meet the live print, rest or end by its time in force."""
+        """Let a taken order reach the market, which may reject it or be closed to it."""
         order = self._blotter.orders[order_id]
         if order.status is not Status.PENDING_NEW:
             return
@@ -87,9 +87,12 @@ class Crossing:
             self._lives.change(order, "accepted", status=Status.ACCEPTED)
             self._end_immediate(order_id)
             return
-        order = self.work(order)
-        self.meet_live(order)
-        self._end_immediate(order_id)
+        self.enter(order)
+
+    def enter(self, order: VenueOrder) -> None:
+        """Let an order work, meet the live print, and rest or end by its time in force."""
+        self.meet_live(self.work(order))
+        self._end_immediate(order.order_id)
 
     def meet_live(self, order: VenueOrder) -> None:
         """Let a new working order meet the print that can be traded on now, if any."""

@@ -75,8 +75,7 @@ class Hand:
         """
         order = self._lives.blotter.order(order_id)
         if status is Status.NEW and order.status in WAITING:
-            worked = self._crossing.work(order)
-            self._crossing.meet_live(worked)
+            self._crossing.enter(order)
             return self._lives.blotter.orders[order_id]
         starts = order.status in WAITING and status in WAITING
         goes = order.status in AT_WORK and status in AT_WORK and status is not Status.PARTIALLY_FILLED

@@ -258,6 +258,19 @@ def test_an_order_can_be_left_waiting(status: str) -> None:
     assert words(events) == [status, "new", "fill"]
 
 
+def test_an_immediate_order_left_waiting_does_not_rest_afterwards() -> None:
+    """Put to new, an IOC takes what there is, and the rest is canceled."""
+    floor, events = opened()
+    floor.park_next(Status.PENDING_REVIEW)
+    order = floor.submit(ask_for(qty="1500", force="ioc"))
+
+    floor.put(order.order_id, Status.NEW)
+
+    ended = floor.blotter.order(order.order_id)
+    assert (ended.status, ended.filled_qty) == (Status.CANCELED, D(1000))
+    assert words(events) == ["pending_review", "new", "partial_fill", "canceled"]
+
+
 def test_statuses_move_along_their_table_only() -> None:
     """A working order does not go back to waiting, and an ended one nowhere."""
     floor, _ = opened()
