@@ -218,13 +218,14 @@ def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
     p.positions = {
         key: position.begin_session() for key, position in p.positions.items() if position.qty != 0
     }
-    p.risk.begin(e, unbooked=_unbooked_cash(p))
+    p.risk.begin(e, unbooked=_unbooked(p))
 
 
-def _unbooked_cash(p: Portfolio) -> Decimal:
-    """Give the cash the broker has and our books lack, signed."""
-    found = (item for item in p.breaks.values() if item.kind is BreakKind.CASH)
-    return sum((item.theirs - item.ours for item in found), ZERO)
+def _unbooked(p: Portfolio) -> Decimal:
+    """Give the value the broker has and our books lack by open breaks of cash and quantities, signed."""
+    kinds = (BreakKind.CASH, BreakKind.POSITION)
+    found = (item for item in p.breaks.values() if item.kind in kinds)
+    return sum((item.notional_usd if item.theirs > item.ours else -item.notional_usd for item in found), ZERO)
 
 
 def _session_ended(p: Portfolio, _: ev.SessionEnded) -> None:
@@ -341,13 +342,14 @@ def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:
     if p.positions[key].qty * before.qty <= 0:
         p.best_marks.pop(key, None)
         p.risk.open_pnl.pop(key, None)
+    p.risk.adjust(e.qty_change * e.price)
     if e.split_on is not None:
         p.risk.splits[e.symbol] = e.split_on
 
 
 def _cash_adjusted(p: Portfolio, e: ev.CashAdjusted) -> None:
     p.cash += e.amount
-    p.risk.adjust_cash(e.amount)
+    p.risk.adjust(e.amount)
 
 
 def _break_found(p: Portfolio, e: ev.BreakFound) -> None:
@@ -385,7 +387,7 @@ def _protection_lifted(p: Portfolio, e: ev.ProtectionLifted) -> None:
 
 def _minute_closed(p: Portfolio, e: ev.MinuteClosed) -> None:
     p.minute = e
-    p.risk.mark(e, unbooked=_unbooked_cash(p))
+    p.risk.mark(e, unbooked=_unbooked(p))
     marks = {mark.symbol: mark.price for mark in e.marks}
     for key, position in p.holdings().items():
         if key[1] in marks:
