@@ -13,22 +13,7 @@ listings by time never tie.
 The floor puts together who does the work: `lives` (the life of an order), `groups` (brackets, oco, oto),
 `crossing` (orders meet prints), `asking` (cancel and replace), `hand` (acts from outside).
 
-Hooks, for fault plans, simulations and tests; all in venue time, all deterministic:
-
-- `cancel_takes`, `replace_takes`, `arrival_takes`: how long a cancel, a replacement, a new order is under way
-  (`pending_cancel`, `pending_replace`, `pending_new`); none by default.
-- `at(instant, act)`: run something when time gets there.
-- `halt(symbol, code)`, `unhalt(symbol)`; `status_listeners` hear a `HaltNotice` of each.
-- `split(symbol, old, new)`: adjust position and open orders.
-- `trade_by_hand`, `cancel_by_hand`: a person at the broker.
-- `refuse_later(order_id, reason)`: reject an order already taken; `refuse_next(reason)`: take, answer and
-  then reject the next order that arrives.
-- `refuse_cancel(order_id)`, `refuse_replace(order_id)`: the one under way fails.
-- `park_next(status)`: the next order taken waits in `pending_new`, `accepted`, `pending_review` or
-  `accepted_for_bidding`; `put(order_id, status)` moves it on, or a working one to `stopped`, `suspended`,
-  `calculated`, `done_for_day` and back to `new`.
-- `standing`: what the broker lets the account do (`trading_blocked`, `liquidation_only`); `configure`: what
-  its owner does (`suspend_trade`, `no_shorting`, ...).
+What a fault plan, a simulation or a test may do to a floor stands in desk/exchange/hooks.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,8 +29,9 @@ from desk.exchange.blotter import Blotter
 from desk.exchange.books import Books, Opening, Totals
 from desk.exchange.crossing import Crossing, StatusListener
 from desk.exchange.groups import Groups
-from desk.exchange.hand import WAITING, Hand
+from desk.exchange.hand import Hand
 from desk.exchange.history import public_bars
+from desk.exchange.hooks import Hooks
 from desk.exchange.lives import EXTENDED_AFTER as EXTENDED_AFTER
 from desk.exchange.lives import Listener, Lives
 from desk.exchange.market import Market, listed
@@ -53,7 +39,6 @@ from desk.exchange.matching import Rules
 from desk.exchange.orders import OrderRequest, ReplaceRequest, SplitDone, Status, VenueOrder
 from desk.exchange.refusals import NOT_FOUND, Draft, Refusal, checked, unprocessable
 from desk.exchange.settings import AccountSettings
-from desk.exchange.splits import apply_split
 from desk.exchange.tape import EXTENDED_BEFORE, Tape
 from desk.exchange.timeline import MICROSECOND, Act, Timeline
 from desk.hours import LAST_DAY, next_session, session_hours
@@ -65,7 +50,7 @@ STARTS_BEFORE_OPEN = timedelta(minutes=5)  # a venue starts at 09:25 New York un
 ClockListener = Callable[[datetime], None]
 
 
-class Floor:
+class Floor(Hooks):
     """One account trading in one market, on its own clock."""
 
     def __init__(
@@ -114,7 +99,7 @@ class Floor:
         self.arrival_takes = timedelta(0)
         self.opened_at = now
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
-        self._parked: list[Status] = []
+        self.parked: list[Status] = []
         self.lives = Lives(timeline=self.timeline, blotter=self.blotter, books=self.books, seed=seed)
         self.groups = Groups(self.lives)
         self.crossing = Crossing(self.lives, self.groups, self.tape)
@@ -219,9 +204,9 @@ class Floor:
         admission = self._admit(draft, None)
         works_now = self.crossing.trades_now(draft.symbol, extended_hours=draft.extended_hours)
         status = Status.PENDING_NEW if works_now else Status.ACCEPTED
-        parked = bool(self._parked)
+        parked = bool(self.parked)
         if parked:
-            status = self._parked.pop(0)
+            status = self.parked.pop(0)
         taken = self.lives.record(draft, admission, status=status)
         if draft.order_class != "":
             taken = self.groups.record_legs(taken, draft)
@@ -269,77 +254,6 @@ class Floor:
         shares = abs(held) if qty is None else qty
         return self.submit(OrderRequest(symbol, str(side), "market", "day", qty=shares))
 
-    # --- hooks ---
-
-    def at(self, instant: datetime, act: Act) -> None:
-        """Plan an act of a fault plan or a test; it sees the floor as it is at that instant."""
-        self.timeline.at(instant, act)
-
-    @property
-    def cancel_takes(self) -> timedelta:
-        """Give how long a cancel is under way."""
-        return self.asking.cancel_takes
-
-    @cancel_takes.setter
-    def cancel_takes(self, takes: timedelta) -> None:
-        self.asking.cancel_takes = takes
-
-    @property
-    def replace_takes(self) -> timedelta:
-        """Give how long a replacement is under way."""
-        return self.asking.replace_takes
-
-    @replace_takes.setter
-    def replace_takes(self, takes: timedelta) -> None:
-        self.asking.replace_takes = takes
-
-    def halt(self, symbol: str, code: str = "T1") -> None:
-        """Stop a symbol's trading: nothing of it fills, new orders wait as accepted."""
-        self.crossing.halt(symbol, code)
-
-    def unhalt(self, symbol: str) -> None:
-        """Let a halted symbol trade again from its next print on."""
-        self.crossing.unhalt(symbol)
-
-    def split(self, symbol: str, old: Decimal, new: Decimal) -> SplitDone:
-        """Split a symbol's shares now: `old` become `new` (see desk/exchange/splits.py)."""
-        self.splits.append(apply_split(self.lives, symbol=symbol, old=old, new=new))
-        return self.splits[-1]
-
-    def refuse_later(self, order_id: str, reason: str) -> VenueOrder:
-        """Reject an open order that was taken already."""
-        return self.hand.reject(order_id, reason)
-
-    def refuse_next(self, reason: str) -> None:
-        """Take and answer the next order that arrives, then reject it."""
-        self.crossing.refuse_next.append(reason)
-
-    def refuse_cancel(self, order_id: str) -> VenueOrder:
-        """Fail a cancel under way."""
-        return self.asking.refuse_cancel(order_id)
-
-    def refuse_replace(self, order_id: str) -> VenueOrder:
-        """Fail a replacement under way; the id is the old order's."""
-        return self.asking.refuse_replace(order_id)
-
-    def park_next(self, status: Status) -> None:
-        """Answer the next order taken with a waiting status and leave it there until `put` moves it.
-
-        Raises:
-            ValueError: the status is not one an order waits in.
-        """
-        if status not in WAITING:
-            raise ValueError(f"an order waits in {', '.join(sorted(WAITING))}, not in {status}")
-        self._parked.append(status)
-
-    def put(self, order_id: str, status: Status) -> VenueOrder:
-        """Put an open order into another status along ALPACA.md section 2.5."""
-        return self.hand.put(order_id, status)
-
-    def cancel_by_hand(self, order_id: str) -> VenueOrder:
-        """Cancel an open order at once, as a person at the broker would."""
-        return self.hand.cancel(order_id)
-
     def trade_by_hand(self, symbol: str, side: Side, qty: Decimal, price: Decimal | None) -> VenueOrder:
         """Trade at once and in full, past every rule: a person's hand at the broker.
 
@@ -355,8 +269,6 @@ class Floor:
             price = quote[1] if side is Side.BUY else quote[0]
         request = OrderRequest(symbol, str(side), "market", "day", qty=qty, source="manual")
         return self.hand.trade(request, price=price)
-
-    # --- inside ---
 
     def _edges(self) -> list[tuple[datetime, Act]]:
         """Give the instants at which this session does something by itself."""
