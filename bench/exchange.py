@@ -45,9 +45,9 @@ def run() -> list[dict[str, object]]:
     """Measure and give one row per figure."""
     rates = {}
     for kind in ("bare", "venue"):
-        with _server(kind) as url:
+        with server(kind) as (url, _):
             rates[kind] = _load(url)
-    with _server("busy") as url, _listener(url):
+    with server("busy") as (url, _), _listener(url):
         rates["busy"] = _load(url)
     name = f"{CONNECTIONS} connections"
     return [
@@ -61,16 +61,16 @@ def run() -> list[dict[str, object]]:
 
 
 @contextmanager
-def _server(kind: str) -> Iterator[str]:
-    """Run a server in a process of its own; give its address."""
+def server(kind: str) -> Iterator[tuple[str, int]]:
+    """Run a server in a process of its own; give its address and the process."""
     command = [sys.executable, "-W", "ignore", "-m", "bench.exchange", "serve", kind]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
         try:
-            assert server.stdout is not None
-            yield server.stdout.readline().strip()
+            assert serving.stdout is not None
+            yield serving.stdout.readline().strip(), serving.pid
         finally:
-            server.terminate()
-            server.wait()
+            serving.terminate()
+            serving.wait()
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _load(url: str) -> tuple[float, float]:
     return float(found["rate"]), float(found["p99_us"])
 
 
-def _talk(host: str) -> Talk:
+def order_talk(host: str) -> Talk:
     """Give what one connection says: an order, its cancel, and again."""
     post = request("POST", "/v2/orders", host, json.dumps(ORDER))
 
@@ -113,10 +113,10 @@ def _talk(host: str) -> Talk:
 def _drive(url: str) -> dict[str, float]:
     """Load a server for a while."""
     host = url.removeprefix("http://")
-    talks = [_talk(host) for _ in range(CONNECTIONS)]
+    talks = [order_talk(host) for _ in range(CONNECTIONS)]
     asyncio.run(drive(url, talks, seconds=WARM_UP_S))
     began = perf_counter()
-    taken = asyncio.run(drive(url, [_talk(host) for _ in range(CONNECTIONS)], seconds=MEASURE_S))
+    taken = asyncio.run(drive(url, [order_talk(host) for _ in range(CONNECTIONS)], seconds=MEASURE_S))
     lasted = perf_counter() - began
     return {"rate": len(taken) / lasted, "p99_us": statistics.quantiles(taken, n=100)[98] * 1e6}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import crash, endurance, mutants
+from soak import crash, endurance, exchange, mutants
 
 
 def main() -> int:
@@ -18,6 +18,10 @@ def main() -> int:
         found = mutants.run(seeds=asked.seeds, jobs=asked.jobs, names=asked.name, console=console)
         mutants.show(found, console)
         return 0 if all(caught.is_caught for caught in found) else 1
+    if asked.soak == "exchange":
+        steps = exchange.run(steps=asked.steps, console=console)
+        exchange.show(steps, console)
+        return 1 if exchange.wrong(steps) else 0
     faults = asked.faults.absolute() if asked.faults is not None else None
     with tempfile.TemporaryDirectory(prefix="desk-soak-") as scratch:
         folder = (asked.folder if asked.folder is not None else Path(scratch)).absolute()
@@ -54,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     lasting = commands.add_parser("endurance", help="whole sessions, watched for growth")
     lasting.add_argument("--hours", type=float, default=8.0, help="of session time")
     lasting.add_argument("--symbols", type=int, default=len(endurance.SYMBOLS))
+    asking = commands.add_parser("exchange", help="100,000 requests at a time, watched for growth")
+    asking.add_argument("--steps", type=int, default=3, help="of each kind of request")
     planting = commands.add_parser("mutants", help="break the desk on purpose and see who notices")
     planting.add_argument("--seeds", type=int, default=60, help="that the simulation plays for each defect")
     planting.add_argument("--jobs", type=int, default=2)
