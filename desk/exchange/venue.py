@@ -158,9 +158,9 @@ class Venue:
         return len(self.floor.cancel_all())
 
     def order(self, broker_order_id: str) -> BrokerOrder:
-        """Give an order."""
+        """Give an order, its legs in it, as the live adapter asks for them."""
         try:
-            return broker_order(self.floor.blotter.order(broker_order_id))
+            return self._whole(self.floor.blotter.order(broker_order_id))
         except Refusal as refusal:
             raise NotFound(refusal.message) from refusal
 

@@ -89,6 +89,7 @@ class Auditor:
         """Learn that another process writes from now on."""
         self.started = False
         self.killing = killing
+        self.loss_due = None  # it died between the minute and its latch, and values the minute again
 
     def sends(self, client_order_id: str, *, holds_lease: bool) -> None:
         """A process is about to ask the broker for something (I1, I12)."""

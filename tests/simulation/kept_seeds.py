@@ -6,4 +6,5 @@ from tasks.simulate import MINUTES_DEFAULT
 KEPT: tuple[tuple[int, int, str], ...] = (
     (0, MINUTES_DEFAULT, "the first seed there is"),
     (300, MINUTES_DEFAULT, "a break accepted while start-up looked again was not booked before trading"),
+    (577, MINUTES_DEFAULT, "the venue in process named no legs, so one of a lost answer looked foreign"),
 )
