@@ -1,24 +1,31 @@
-"""What judging a minute's bars costs: contract, live checks and the tape, 10 to 500 symbols.
+"""What a minute costs the desk itself: its bars, the tape, and a whole minute of a session in process.
 
     .venv/bin/python -m bench.inspect
 
-Each figure is the median of `ROUNDS` minutes of one session, bars clean and typed, the day's earlier
-minutes on the tape.
+The first figures are medians of `ROUNDS` minutes of one session, bars clean and typed, the day's earlier
+minutes on the tape. The last ones are means over a session of `DAY_MINUTES` minutes at a venue in process,
+orders, fills and ledger events included; nothing in it waits, so it is what a simulation pays.
 """
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from time import perf_counter
 
 import polars as pl
 
+from desk.desk import Desk
+from desk.exchange.generated import GeneratedMarket
+from desk.exchange.venue import Venue
 from desk.hours import session_hours
 from desk.inspection import Context, Mode
 from desk.inspector import inspect
+from desk.journal import Journal
+from desk.session import Session
+from desk.simulation.memory import ProcessLedger, Store
 from desk.tape import Tape
 from schemas.bars import RAW_SCHEMA
-from schemas.settings import DataSettings
+from schemas.settings import DataSettings, Settings, StrategySettings
 from strategies import registry
 
 OPEN = datetime(2024, 3, 7, 14, 30, tzinfo=UTC)
@@ -27,7 +34,12 @@ ROUNDS = 60
 # Minutes already on the tape when the clock starts: a late hour, for a tape grows over the day.
 BEFORE = 300
 INSPECT_GOAL_MS = 15.0
+INGEST_GOAL_MS = 30.0  # 500 symbols, judged and on the tape
+MINUTE_GOAL_MS = 8.0  # 3 symbols, everything
 FULL_DAY = 390
+DAY = date(2025, 11, 28)  # closes at 13:00 New York
+DAY_MINUTES = 120
+CLOSES = datetime(2025, 11, 28, 18, 0, tzinfo=UTC)
 
 
 def names(count: int) -> list[str]:
@@ -94,7 +106,9 @@ def run() -> list[dict[str, object]]:
         figures.append(
             figure(f"inspect {size} symbols", median(judged for judged, _ in times), "ms", INSPECT_GOAL_MS)
         )
-        figures.append(figure(f"tape {size} symbols", median(taken for _, taken in times), "ms", None))
+        figures.append(
+            figure(f"inspect and tape {size} symbols", median(map(sum, times)), "ms", INGEST_GOAL_MS)
+        )
     day = pl.concat([minute_bars(names(500), minute, chance) for minute in range(FULL_DAY)]).sort(
         "symbol", "ts"
     )
@@ -107,7 +121,53 @@ def run() -> list[dict[str, object]]:
                 f"signals of {name}, 500 symbols at the close", (perf_counter() - started) * 1e3, "ms", None
             )
         )
+    for heard in (False, True):
+        how = "heard" if heard else "polled"
+        figures.append(figure(f"a session's minute in process, 3 symbols, {how}", *whole_minute(heard=heard)))
     return figures
+
+
+def whole_minute(*, heard: bool) -> tuple[float, str, float]:
+    """Run a session on a venue in process; give the mean milliseconds of a minute, the unit and the goal."""
+    symbols = names(3)
+    place = Venue(
+        GeneratedMarket(1, tuple(symbols)),
+        session_date=DAY,
+        starts_at=CLOSES - timedelta(minutes=DAY_MINUTES),
+    )
+    store = Store(now=place.now, heard=lambda row, by_hand: None)
+    strategy = registry.create("sma_crossover", symbols, {"fast": 2, "slow": 5})
+    desk = Desk(
+        settings=Settings(symbols=tuple(symbols), strategies=(StrategySettings(name=strategy.name),)),
+        clock=place,
+        broker=place,
+        market=place,
+        updates=place.updates(),
+        journal=Journal(ProcessLedger(store, store.acquire("bench"), step=lambda point: None)),
+        recorder=_Nowhere(),
+        strategies=(strategy,),
+        stream=place.market_stream() if heard else None,
+    )
+    session = Session(desk, session_date=DAY, run_id="bench")
+    started = perf_counter()
+    result = session.run()
+    return (perf_counter() - started) * 1e3 / result.minutes, "ms", MINUTE_GOAL_MS
+
+
+class _Nowhere:
+    """A recorder that keeps nothing: the warehouse is measured in bench/ingest.py."""
+
+    def bars(self, frame: pl.DataFrame) -> None:
+        """Keep none."""
+
+    def quarantine(self, frame: pl.DataFrame) -> None:
+        """Keep none."""
+
+    def signals(self, frame: pl.DataFrame) -> None:
+        """Keep none."""
+
+    def flush(self) -> None:
+        """Bring nothing anywhere."""
 
 
 if __name__ == "__main__":
