@@ -20,11 +20,11 @@ from uuid import uuid4
 
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed, Failed
 
 from data.claims import ClaimState
 from desk.desk import Desk
-from desk.errors import DeskError, NotReady
+from desk.errors import BrokerUnavailable, DeskError, NotReady
 from desk.hours import new_york, session_hours
 from schemas.account import SessionHours
 from schemas.events import SessionStarted
@@ -107,9 +107,15 @@ class Day:
         self.ending = Completed(message=words)
 
     def fail(self, error: DeskError) -> None:
-        """End badly with the error's one line; the phase is given back undone."""
+        """End badly with the error's one line; the phase is given back undone.
+
+        A session that a silent broker kept from starting ends as crashed: what starts crashed sessions
+        again (prefect.yaml) does so, and each start asks for minutes before it gives up. Whatever a person
+        has to put right first ends as failed, and is not tried again.
+        """
         log.error("phase failed", extra={"phase": self.phase.value, "cause": str(error)})
-        self.ending = Failed(message=str(error))
+        is_passing = self.phase is Phase.TRADE_SESSION and isinstance(error, BrokerUnavailable)
+        self.ending = (Crashed if is_passing else Failed)(message=str(error))
 
     def require(self, step: State[Any]) -> None:
         """Go on only if a step completed; else the run fails with the step's own words.
