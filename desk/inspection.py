@@ -180,4 +180,9 @@ class Inspection:
         ).select(*PRINT_SCHEMA)
 
     def _newest(self) -> pl.DataFrame:
+        minutes = set(
+            zip(self.bars["symbol"].to_list(), self.bars["ts"].to_physical().to_list(), strict=True)
+        )
+        if len(minutes) == self.bars.height:
+            return self.bars
         return self.bars.unique(subset=["symbol", "ts"], keep="last", maintain_order=True)

@@ -86,7 +86,7 @@ def inspect(delivery: Delivery, context: Context) -> Inspection:
     result = clean(delivery, context)
     if result is None:
         return judge(delivery, context)
-    _hold_to_contract(result.bars)
+    _hold_to_contract(result.accepted)
     return result
 
 
@@ -180,7 +180,7 @@ def _conclude(delivery: Delivery, reading: Reading, judged: pl.DataFrame, contex
     ).with_columns(_verdicts())
     usable = final.filter(pl.col("verdict").is_in([Verdict.ACCEPT.value, Verdict.WARN.value]))
     bars = usable.select(*ACCEPTED_SCHEMA, "opens_at")
-    _hold_to_contract(bars)
+    _hold_to_contract(bars.unique(subset=["symbol", "ts"], keep="last", maintain_order=True))
     findings = [*_shape_findings(reading, final, context), *_repeat_findings(final), *gaps(bars, context)]
     stale, stale_symbols = staleness(bars, context)
     findings.extend(stale)
@@ -210,8 +210,7 @@ def _verdicts() -> pl.Expr:
 
 
 def _hold_to_contract(bars: pl.DataFrame) -> None:
-    newest = bars.unique(subset=["symbol", "ts"], keep="last", maintain_order=True)
-    breach = contract_breach(newest.select(*RAW_SCHEMA))
+    breach = contract_breach(bars.select(*RAW_SCHEMA))
     if breach is not None:
         raise BadBatch(f"accepted bars break the contract: {breach}")
 
