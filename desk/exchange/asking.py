@@ -14,15 +14,16 @@ holds the larger of both orders' buying power.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from desk.exchange.admission import Admission, check_available, check_window
 from desk.exchange.crossing import Crossing
 from desk.exchange.groups import Groups
 from desk.exchange.lives import Lives
-from desk.exchange.orders import OrderRequest, ReplaceRequest, Status, VenueOrder
-from desk.exchange.refusals import Draft, Refusal, bad, checked, unprocessable
-from desk.money import ZERO, is_whole
+from desk.exchange.orders import RESERVE_STEP, ReplaceRequest, Status, VenueOrder
+from desk.exchange.refusals import Draft, Refusal, unprocessable
+from desk.exchange.replacement import draft_of
+from desk.money import ZERO
 from schemas.orders import OrderType
 
 NOT_REPLACEABLE = frozenset(
@@ -144,7 +145,7 @@ class Asking:
         """
         old = self._warn("replace", order_id)
         self._check_status(old)
-        draft = self._draft(old, request)
+        draft = draft_of(old, request)
         self._blotter.check_unused(draft.client_order_id)
         if old.parent_id is None:
             check_window(draft.time_in_force, self._lives.timeline.now, self._lives.timeline.hours)
@@ -190,61 +191,6 @@ class Asking:
         if status in NOT_REPLACEABLE:
             raise unprocessable(f"cannot replace order in {status} status")
 
-    def _draft(self, old: VenueOrder, request: ReplaceRequest) -> Draft:
-        """Give the new order's draft; what is not named stays."""
-        qty = self._qty(old, request)
-        trail_price, trail_percent = old.trail_price, old.trail_percent
-        if request.trail is not None:
-            if old.order_type is not OrderType.TRAILING_STOP:
-                raise bad("trail is for trailing stop orders only")
-            if trail_price is not None:
-                trail_price = request.trail
-            else:
-                trail_percent = request.trail
-        trails = old.order_type is OrderType.TRAILING_STOP
-        stop = request.stop_price if request.stop_price is not None or trails else old.stop_price
-        limit = request.limit_price if request.limit_price is not None else old.limit_price
-        force = request.time_in_force if request.time_in_force else str(old.time_in_force)
-        asked = (qty, limit, force, trail_price, trail_percent)
-        had = (old.qty, old.limit_price, str(old.time_in_force), old.trail_price, old.trail_percent)
-        if asked == had and stop == (None if trails else old.stop_price):
-            raise unprocessable("order parameters are not changed")
-        draft = checked(
-            OrderRequest(
-                symbol=old.symbol,
-                side=str(old.side),
-                order_type=str(old.order_type),
-                time_in_force=force,
-                qty=qty,
-                limit_price=limit,
-                stop_price=stop,
-                extended_hours=old.extended_hours,
-                client_order_id=request.client_order_id,
-                source=old.source,
-                trail_price=trail_price,
-                trail_percent=trail_percent,
-            )
-        )
-        if old.is_complex and draft.time_in_force is not old.time_in_force:
-            raise unprocessable(f"time_in_force of {old.order_class} orders cannot be changed")
-        return replace(draft, order_class=old.order_class)
-
-    def _qty(self, old: VenueOrder, request: ReplaceRequest) -> Decimal | None:
-        """Give the quantity the new order asks for: the one stated, or the ORIGINAL one."""
-        if old.qty is None or request.notional is not None:
-            raise unprocessable("notional orders cannot be replaced")
-        if request.qty is None or request.qty == old.qty:
-            return old.qty
-        if not request.qty.is_finite() or request.qty <= 0:
-            raise bad("qty must be > 0")
-        if not is_whole(old.qty) or not is_whole(request.qty):
-            raise unprocessable("qty of fractional orders cannot be changed")
-        if old.is_complex:
-            raise unprocessable(f"qty of {old.order_class} orders cannot be changed")
-        if request.qty <= old.filled_qty:
-            raise unprocessable("qty must be > filled_qty")
-        return request.qty
-
     def _check_pair(self, old: VenueOrder, draft: Draft) -> None:
         """Keep the take-profit of a leg's pair beyond its stop."""
         for other in self._groups.siblings(old):
@@ -281,7 +227,8 @@ class Asking:
         )
         assert new.qty is not None
         self._reserves[new.order_id] = admission.reserve_price
-        beyond = max(new.qty * admission.reserve_price - old.reserved, ZERO) / new.qty
+        more = max(new.qty * admission.reserve_price - old.reserved, ZERO)
+        beyond = (more / new.qty).quantize(RESERVE_STEP, ROUND_UP)
         return self._blotter.keep(
             replace(
                 new,

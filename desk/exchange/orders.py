@@ -19,6 +19,8 @@ from desk.exchange.matching import Terms, trailing_stop
 from desk.money import FRACTIONAL_LOT, ZERO, is_whole
 from schemas.orders import OrderType, Side, TimeInForce
 
+RESERVE_STEP = Decimal("0.000001")  # of what a share holds of buying power: sums of it stay exact
+
 
 class Status(StrEnum):
     """The order statuses, in Alpaca's words (ALPACA.md section 2.5)."""

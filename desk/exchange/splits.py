@@ -8,10 +8,10 @@ market's business: a market with a split in it shows it by itself.
 """
 
 from dataclasses import replace
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_UP, Decimal
 
 from desk.exchange.lives import Lives
-from desk.exchange.orders import SplitDone, Status, VenueOrder
+from desk.exchange.orders import RESERVE_STEP, SplitDone, Status, VenueOrder
 from desk.money import FRACTIONAL_LOT, WHOLE_LOT, is_whole, tick_size
 from schemas.orders import Side
 
@@ -69,7 +69,7 @@ def _adjusted(order: VenueOrder, ratio: Decimal) -> VenueOrder | None:
         stop_price=_price(order.stop_price, order.side, ratio),
         trail_price=_price(order.trail_price, order.side, ratio),
         hwm=None if order.hwm is None else order.hwm / ratio,
-        reserve_price=order.reserve_price / ratio,
+        reserve_price=(order.reserve_price / ratio).quantize(RESERVE_STEP, ROUND_UP),
         qty_price=order.qty_price / ratio,
     )
 

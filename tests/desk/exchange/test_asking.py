@@ -182,6 +182,22 @@ def test_buying_power_is_charged_for_the_larger_of_both() -> None:
     assert (up, there, down, floor.blotter.reserved) == (D(95_000), D(95_000), D(95_000), D(90_000))
 
 
+def test_buying_power_of_odd_quantities_stays_exact() -> None:
+    """Seven for nine at odd prices: when all is over nothing is held, to the last digit."""
+    floor, _ = opened()
+    floor.replace_takes = 5 * SECOND
+    old = resting(floor, "90.01", "9")
+
+    new = floor.replace(old.order_id, ReplaceRequest(limit_price=D("95.13"), qty=D(7)))
+    floor.cancel(resting(floor, "80.03", "3").order_id)
+    under_way = floor.blotter.reserved
+    floor.advance(at(25))
+    floor.cancel(new.order_id)
+
+    assert under_way == D(9) * D("90.01")  # the larger of 810.09 and 665.91
+    assert floor.blotter.reserved == 0
+
+
 def test_a_replacement_beyond_buying_power_is_refused() -> None:
     """What the old order holds counts for the new one, and no more."""
     floor, _ = opened()
