@@ -15,6 +15,7 @@ from cli.deploying import apply_deployments, work_pool_name
 from cli.platform import Platform, PlatformPlace
 from cli.rehearsal import Stage
 from cli.runs import RunResult
+from desk.errors import LedgerUnavailable
 from schemas.events import DayClosed, FillRecorded, OrderPlanned, SessionEnded, SessionStarted
 from tasks.configuration import load_settings
 from tasks.operate import accept_breaks, open_breaks
@@ -178,7 +179,12 @@ def test_trading_goes_on_without_prefect(theatre: Theatre) -> None:
 def _events(theatre: Theatre) -> list[object]:
     """Read the ledger as soon as there is one."""
     path: Path = load_settings(theatre.config).store / "ledger.sqlite"
-    return list(theatre.events()) if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return list(theatre.events())
+    except LedgerUnavailable:
+        return []  # the file is there before its tables are
 
 
 def _process_of(theatre: Theatre, run_id: object) -> int:
