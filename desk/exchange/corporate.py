@@ -43,12 +43,18 @@ class CorporateActionsApi:
         self._door = door
 
     def routes(self) -> list[Route]:
-        """Give the route."""
-        return routes(self._door, {"/v1/corporate-actions": self.actions})
+        """Give the route, and its older address, which Alpaca's Node client 3 still asks."""
+        return routes(
+            self._door,
+            {path: self.actions for path in ("/v1/corporate-actions", "/v1beta1/corporate-actions")},
+        )
 
     async def actions(self, request: Request) -> Response:
         """Answer one page of actions by kind, in order of their process date."""
-        wanted = request.query_params
+        wanted = dict(request.query_params)
+        bracketed = request.query_params.getlist("symbols[]")  # as axios writes a list
+        if bracketed:
+            wanted["symbols"] = ",".join(bracketed)
         limit = query.integer(wanted, "limit", default=LIMIT_DEFAULT, most=LIMIT_MAX, status=400)
         newest_first = query.choice(wanted, "sort", ("asc", "desc"), status=400) == "desc"
         query.choice(wanted, "region", ("us", "all"), status=400)

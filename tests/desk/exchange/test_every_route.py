@@ -84,6 +84,8 @@ READS = (
 )
 # Served, and answered with 404 by design: this venue has none of these things.
 NEVER_FOUND = frozenset({"/v2/options/contracts/{}", "/v2/corporate_actions/announcements/{}"})
+# Older addresses of documented paths: the same answer.
+OLDER = {"/v1beta1/corporate-actions": "/v1/corporate-actions"}
 
 
 class Walk:
@@ -194,6 +196,9 @@ def test_every_route_in_every_state_of_a_day(walk: Walk) -> None:
     advance(walk, OPEN + timedelta(days=1, minutes=3))
     assert walk.read_all("the next day", **names) == set()
 
+    for path, documented in OLDER.items():
+        assert walk.http.get(path).json() == walk.http.get(documented).json()
+        walk.reached.add(("GET", path))
     for path in NEVER_FOUND:
         assert walk.http.get(path.replace("{}", "x")).status_code == 404
         walk.reached.add(("GET", path))

@@ -30,6 +30,8 @@ READS = (
     (NODE_3 | JSON, "/v2/account/portfolio/history?period=1D&timeframe=1H&extended_hours=true", None),
     (NODE_3 | JSON, "/v2/account/portfolio/history?date_start=2024-08-27T00:00:00.000Z"
                     "&date_end=2024-08-28T00:00:00.000Z&timeframe=1D&extended_hours=false", None),
+    (NODE_3 | JSON, "/v1beta1/corporate-actions?start=2024-08-01&end=2024-08-28&symbols[]=SPY&symbols[]=QQQ"
+                    "&limit=1000", None),
     # Node 4 encodes what it can and follows the documents to the letter.
     (NODE_4, "/v2/calendar?start=2024-08-01T00%3A00%3A00.000Z&end=2024-08-31T00%3A00%3A00.000Z"
              "&date_type=TRADING", 22),
