@@ -17,6 +17,7 @@ from schemas.events import (
     PositionAdjusted,
     ProtectionLifted,
     ProtectionSet,
+    StreamChanged,
     TradingStateChanged,
 )
 from schemas.orders import Denial, Fill
@@ -100,6 +101,9 @@ def alert_words(event: AnyEvent) -> tuple[str, str] | None:
         case KillVerified():
             done = f"{event.orders_canceled} orders canceled, {event.positions_closed} positions closed"
             return f"kill/{stamp}", f"KILL verified at the broker: {done}"
+        case StreamChanged():
+            text = f"User stream {'heard again' if event.is_up else 'LOST'}: {event.cause}"
+            return f"stream/{stamp}", text
         case PositionAdjusted(symbol=symbol):
             text = f"Books adjusted: {symbol} {event.qty_change:+f} at {event.price:f}: {event.cause}"
             return f"adjusted/{symbol}/{stamp}", text

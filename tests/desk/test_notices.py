@@ -29,6 +29,7 @@ from schemas.events import (
     ProtectionSet,
     SessionEnded,
     SessionStarted,
+    StreamChanged,
     TradingStateChanged,
 )
 from schemas.orders import Denial, Reason
@@ -137,6 +138,7 @@ ALERTS: list[AnyEvent] = [
     ),
     ProtectionLifted(at=NOON, protection="cool_down", key="AAPL", by="ann", cause="looked at it"),
     KillVerified(at=NOON, orders_canceled=2, positions_closed=1),
+    StreamChanged(at=NOON, is_up=False, cause="not connected"),
     OrderOutcomeLost(at=NOON, client_order_id="mqd-a", cause="504"),
     PositionAdjusted(
         at=NOON, strategy="s", symbol="AAPL", qty_change=Decimal(3), price=Decimal(180), cause="break"

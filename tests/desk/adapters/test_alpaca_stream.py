@@ -299,3 +299,32 @@ def test_a_dead_thread_is_replaced_by_the_next_drain(monkeypatch: pytest.MonkeyP
         stream.drain()
 
         until(lambda: stream.connections() == 2)
+
+
+def test_whether_it_is_listening_follows_the_connection() -> None:
+    """Not before the acknowledgement, yes after it, no when the server hangs up, yes on the next one."""
+    gates = [threading.Event(), threading.Event()]
+
+    async def script(peer: Peer) -> None:
+        if peer.number > 1:
+            while not gates[1].is_set():
+                await asyncio.sleep(0.005)
+        await peer.greet()
+        if peer.number > 1:
+            await peer.stay()
+        while not gates[0].is_set():
+            await asyncio.sleep(0.005)
+
+    with (
+        rough_stream(script) as server,
+        running(server.url, handshake_s=5.0, probe_after_s=5.0) as stream,
+    ):
+        until(stream.is_listening)
+        gates[0].set()
+        until(lambda: not stream.is_listening())
+        gates[1].set()
+        until(stream.is_listening)
+
+        assert stream.connections() == 2
+        stream.stop()
+        assert not stream.is_listening()
