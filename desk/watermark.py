@@ -40,6 +40,7 @@ class Watermark:
         self.longest = longest
         self._minutes: deque[datetime] = deque(maxlen=WINDOW)  # those that were closed
         self._late_s: dict[datetime, dict[str, float]] = {}  # by minute and symbol, seconds after its end
+        self._patience: dict[str, timedelta] = {}  # since the last close; asked at every wake
 
     def printed(self, symbol: str, minute: datetime, at: datetime) -> None:
         """Note that a minute's bar came; only the first time counts."""
@@ -70,6 +71,7 @@ class Watermark:
 
     def close(self, minute: datetime) -> None:
         """Count a minute that was decided towards the habits, and forget the oldest."""
+        self._patience.clear()
         if minute not in self._minutes:
             self._minutes.append(minute)
         oldest = self._minutes[0]
@@ -77,7 +79,13 @@ class Watermark:
             del self._late_s[known]
 
     def patience(self, symbol: str) -> timedelta:
-        """Give how long after a minute's end a symbol's bar is waited for."""
+        """Give how long after a minute's end a symbol's bar is waited for, as of the last close."""
+        known = self._patience.get(symbol)
+        if known is None:
+            known = self._patience[symbol] = self._learned(symbol)
+        return known
+
+    def _learned(self, symbol: str) -> timedelta:
         if len(self._minutes) < LEARN_MIN:
             return self.longest
         seen = [self._late_s.get(minute, {}).get(symbol) for minute in self._minutes]
