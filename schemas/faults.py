@@ -130,9 +130,7 @@ class FaultKind(StrEnum):
     STREAM_SILENT = "stream_silent"  # open, and nothing is sent
     STREAM_DISCONNECT = "stream_disconnect"
     SLOW_CLIENT_DISCONNECT = "slow_client_disconnect"
-    CONNECTION_406 = (
-        "connection_406"  # connection limit exceeded: the data stream's error, the other's HTTP status
-    )
+    CONNECTION_406 = "connection_406"  # connection limit exceeded: an error frame, or the HTTP status
     UPGRADE_429 = "upgrade_429"  # too many connections, said at the upgrade
     # bars as they are published; the venue itself trades on the true ones
     BAR_LATE = "bar_late"  # published delay_s after its time

@@ -12,7 +12,7 @@ import requests
 import yaml
 
 from desk.errors import ConfigError
-from schemas.faults import FaultKind, FaultPlan
+from schemas.faults import FaultKind, FaultPlan, FaultRule
 from tasks.fault_plans import read_plan, require_known
 from tests.conftest import CHECKOUT
 
@@ -30,6 +30,14 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_the_examples_can_be_read(path: Path) -> None:
     """Each shipped plan is a plan."""
     assert len(read_plan(path).rules) > 5
+
+
+def test_the_manual_names_every_fault_and_key() -> None:
+    """docs/faults.md has a row of each fault and names each key of a rule."""
+    manual = (CHECKOUT / "docs" / "faults.md").read_text(encoding="utf-8")
+
+    assert [kind for kind in FaultKind if f"| `{kind}` | {kind.family} |" not in manual] == []
+    assert [key for key in FaultRule.model_fields if f"`{key}`" not in manual] == []
 
 
 def test_one_example_has_every_fault() -> None:
