@@ -203,6 +203,7 @@ def replay(events: Iterable[ev.AnyEvent]) -> Portfolio:
 def _account_opened(p: Portfolio, e: ev.AccountOpened) -> None:
     p.opened_at = e.at
     p.cash = e.cash
+    p.executions.update(e.executions)
 
 
 def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:

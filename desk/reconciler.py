@@ -121,7 +121,13 @@ def _opening(ours: Portfolio, theirs: BrokerSnapshot, now: datetime) -> tuple[An
                     cause="opening balance",
                 )
             )
-    events.append(AccountOpened(at=now, cash=theirs.account.cash - theirs.account.accrued_fees))
+    events.append(
+        AccountOpened(
+            at=now,
+            cash=theirs.account.cash - theirs.account.accrued_fees,
+            executions=tuple(stated.execution_id for stated in theirs.fills),
+        )
+    )
     return tuple(events)
 
 

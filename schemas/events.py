@@ -54,6 +54,7 @@ class AccountOpened(Event):
 
     kind: Literal["account_opened"] = "account_opened"
     cash: Decimal
+    executions: tuple[str, ...] = ()  # ids of recent ones that are part of the balance, whatever clocks say
 
 
 class DayClosed(Event):

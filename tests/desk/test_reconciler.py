@@ -136,6 +136,17 @@ def test_an_empty_ledger_takes_the_brokers_books_as_opening_balance() -> None:
     assert ours.opened_at == NOON
 
 
+def test_an_execution_within_the_opening_balance_is_never_booked_again() -> None:
+    """What the first snapshot shows is part of the balance, also when it is of the opening's own instant."""
+    ours = Portfolio()
+    theirs = snapshot(positions=(position("AAPL", "5"),), fills=(execution("b-by-hand", "5"),), cash="500")
+
+    for event in compare(ours, theirs, first_seen=True).repairs:
+        ours.apply(event)
+
+    assert compare(ours, theirs) == Reconciliation((), ())
+
+
 def test_equal_books_give_nothing() -> None:
     """No difference, no repair, no break."""
     result = compare(acknowledged(), snapshot(stated("mqd-a", "new")))

@@ -191,8 +191,14 @@ def _over_shares(made: Auditor) -> None:
 
 
 def _entry_under_latch(made: Auditor) -> None:
+    made.ledger_row({"kind": "latch_set", "name": "daily_loss"})
+    made.ledger_row(planned())
+
+
+def _entry_sent_after_kill(made: Auditor) -> None:
     made.ledger_row({"kind": "latch_set", "name": "kill"})
     made.ledger_row(planned())
+    made.sends("a", holds_lease=True)
 
 
 def _latch_released_by_desk(made: Auditor) -> None:
@@ -320,6 +326,7 @@ BROKEN: tuple[tuple[str, Callable[[Auditor], None]], ...] = (
     ("I10", _bad_bar),
     ("I12", _sent_without_lease),
     ("I13", _row_changed),
+    ("I14", _entry_sent_after_kill),
     ("I14", _kill_not_flat),
     ("I14", _kill_with_open_order),
     ("I15", _float_price),
