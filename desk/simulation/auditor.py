@@ -66,7 +66,6 @@ class Auditor:
         self.entered: set[tuple[str, str, str]] = set()
         self.prices: dict[str, Fraction] = {}
         self.loss_due: Row | None = None
-        self.granted = ""  # the session in which a person released a latch
         self.result = Fraction(0)  # of the newest minute
         self.result_base = Fraction(0)  # where the day's loss is measured from: a release moves it (R3)
         self.started = False  # whether the process that writes now has begun its session
@@ -449,8 +448,7 @@ class Auditor:
         self.result = result
         loss = self.result_base - result
         is_due = loss >= self.limits["daily_loss_usd"] and "daily_loss" not in self.latches
-        is_anew = self.granted == row["session_date"]
-        self.loss_due = row if is_due and self.started and not is_anew else None
+        self.loss_due = row if is_due and self.started else None
 
     # ---- the end ---------------------------------------------------------------------------
 
