@@ -62,6 +62,11 @@ AMBIENT_LEAVE: dict[str, dict[str, str]] = {
         "threads": "alpaca-py's stream runs its own event loop",
         "clock": "it waits between two tries to connect",
     },
+    "desk/adapters/stream_thread.py": {
+        "threads": "alpaca-py's streams run an event loop each",
+        "clock": "it waits between two tries to connect",
+    },
+    "desk/adapters/alpaca_data_stream.py": {"threads": "its queue is filled by the stream's thread"},
     "desk/exchange/server.py": {
         "clock": "paced mode plays the market at real speed",
         "sockets": "it listens",
