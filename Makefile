@@ -29,6 +29,9 @@ test: $(READY) lint
 
 check: test
 
+simulate: $(READY)
+	$(BIN)/desk simulate $(ARGS)
+
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 

@@ -80,7 +80,16 @@ def choice_of(*, minutes: int, faults: str) -> Choice:
 
 
 def replay_seed(seed: int, choice: Choice) -> tuple[Scenario, Outcome]:
-    """Play one seed in this process and give all of it."""
+    """Play one seed in this process and give all of it; the desk's log of it is nobody's commentary."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        return _played(seed, choice)
+    finally:
+        logging.disable(before)
+
+
+def _played(seed: int, choice: Choice) -> tuple[Scenario, Outcome]:
     return play(seed, ideas=ideas(), minutes=choice.minutes, trouble=choice.trouble, plan=choice.plan)
 
 
@@ -92,7 +101,7 @@ def simulate(seeds: Sequence[int], choice: Choice, *, jobs: int) -> Iterator[Out
         return
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     # A forked child of a process with polars' threads may hang, so each starts afresh.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         waiting = [pool.submit(_chunk, chunk, choice) for chunk in chunks]
         try:
             for done in as_completed(waiting):
@@ -104,11 +113,6 @@ def simulate(seeds: Sequence[int], choice: Choice, *, jobs: int) -> Iterator[Out
 
 def _chunk(seeds: Sequence[int], choice: Choice) -> list[Outcome]:
     return [_short(replay_seed(seed, choice)[1]) for seed in seeds]
-
-
-def _quiet() -> None:
-    """The desk's log of simulated trouble is nobody's commentary."""
-    logging.disable(logging.CRITICAL)
 
 
 def _short(outcome: Outcome) -> Outcome:

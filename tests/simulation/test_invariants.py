@@ -3,12 +3,10 @@
 `DESK_SEED=n pytest tests/simulation` plays one seed again; `desk simulate --seed n --trace` tells its story.
 """
 
-import logging
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,14 +15,6 @@ from tests.simulation.kept_seeds import KEPT
 
 SEEDS = range(40)
 CHUNK = 10
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Keep the log of simulated trouble out of the way, as the command does."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def chunks() -> list[range]:
@@ -92,7 +82,7 @@ def test_the_seeds_together_try_every_kind_of_trouble() -> None:
 def test_a_seed_is_the_same_in_every_process() -> None:
     """The ledger's bytes are a function of the seed: neither hash seeds nor earlier runs move them."""
     words = (
-        "import logging; logging.disable(logging.CRITICAL); from tasks.simulate import Choice, replay_seed;"
+        "from tasks.simulate import Choice, replay_seed;"
         "print(*(replay_seed(seed, Choice())[1].digest for seed in (3, 7, 11)))"
     )
 
