@@ -58,10 +58,7 @@ AMBIENT_MODULES: dict[str, str] = {
 # What a quiet module may do all the same, with the reason. An entry nothing needs is a failure too.
 AMBIENT_LEAVE: dict[str, dict[str, str]] = {
     "desk/adapters/system_clock.py": {"clock": "it is the Clock of a live desk"},
-    "desk/adapters/alpaca_stream.py": {
-        "threads": "alpaca-py's stream runs its own event loop",
-        "clock": "it waits between two tries to connect",
-    },
+    "desk/adapters/alpaca_stream.py": {"threads": "its queue is filled by the stream's thread"},
     "desk/adapters/stream_thread.py": {
         "threads": "alpaca-py's streams run an event loop each",
         "clock": "it waits between two tries to connect",

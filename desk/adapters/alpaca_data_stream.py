@@ -1,8 +1,8 @@
 """The stock data stream behind `desk.ports.MarketStream`: alpaca-py's StockDataStream, made survivable.
 
-The stream makes bars known sooner and nothing else; whatever it loses, REST has (desk/intake of the session
-asks). So its duties are those of the user stream (desk/adapters/alpaca_stream.py): never block the session,
-never grow, and *say* when something may have been lost, by `connections()`.
+The stream makes bars known sooner and nothing else; whatever it loses, REST has (desk/receiver.py asks). So
+its duties are those of the user stream (desk/adapters/alpaca_stream.py): never block the session, never
+grow, and *say* when something may have been lost, by `connections()`.
 
 What is done here beside what alpaca-py 0.44 does (numbers: traps of the protocol notes, 1.1):
 

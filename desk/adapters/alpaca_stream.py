@@ -35,6 +35,7 @@ from websockets.exceptions import WebSocketException
 
 from desk.adapters import alpaca_parse as parse
 from desk.adapters.alpaca_login import login
+from desk.adapters.stream_thread import StreamThread
 from schemas.orders import TradeUpdate
 from schemas.settings import Settings
 
@@ -47,9 +48,6 @@ PROBE_AFTER_S = 20.0  # of silence before asking whether the server still listen
 PROBE_ANSWER_S = 5.0
 PING_S = 5.0  # the SDK's default leaves a dead peer unnoticed for 210 s
 CLOSE_S = 1.0  # of closing handshake; a dead peer does not answer it
-RESTART_S = 1.0  # pause before the SDK's loop is started again
-RESTART_MAX_S = 30.0
-STOP_S = 5.0  # `stop` waits this long for the thread, then leaves the daemon to itself
 SDK_QUEUE = 1024  # frames inside websockets; passing parameters replaces the SDK's own, so it is repeated
 
 
@@ -179,60 +177,44 @@ class AlpacaStream:
         probe_after_s: float = PROBE_AFTER_S,
         probe_answer_s: float = PROBE_ANSWER_S,
     ) -> None:
-        self._make: Callable[[threading.Event], _Connection] = lambda stopping: _Connection(
-            url,
-            api_key=api_key,
-            secret_key=secret_key,
-            on_listening=self._listening,
-            on_lost=self._lost,
-            on_unreadable=self._unreadable,
-            stopping=stopping,
-            handshake_s=handshake_s,
-            probe_after_s=probe_after_s,
-            probe_answer_s=probe_answer_s,
-        )
+        def connect(stopping: threading.Event) -> _Connection:
+            connection = _Connection(
+                url,
+                api_key=api_key,
+                secret_key=secret_key,
+                on_listening=self._listening,
+                on_lost=self._lost,
+                on_unreadable=self._unreadable,
+                stopping=stopping,
+                handshake_s=handshake_s,
+                probe_after_s=probe_after_s,
+                probe_answer_s=probe_answer_s,
+            )
+            connection.subscribe_trade_updates(self._keep)
+            return connection
+
+        self._thread = StreamThread(connect, name="alpaca-stream")
         self._messages: queue.Queue[Mapping[str, Any]] = queue.Queue(maxsize=queue_max)
         self._lock = threading.Lock()
         self._connections = 0
         self._overflowed = 0
         self._is_listening = False
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
-        self._cancel: Callable[[], object] | None = None
-        self._started = False
 
     def start(self) -> None:
         """Start the thread; a second call while it runs changes nothing."""
-        self._started = True
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(self._stopping,), name="alpaca-stream", daemon=True
-        )
         self._thread.start()
 
     def stop(self) -> None:
         """Stop within a bounded time, whatever the server does; harmless when not started."""
-        self._started = False
-        self._stopping.set()
-        if self._thread is None:
-            return
-        with self._lock:  # held over the call, so that the loop cannot close in between
-            if self._cancel is not None:
-                self._cancel()
-        self._thread.join(STOP_S)
-        if self._thread.is_alive():
-            log.warning("stream thread left behind", extra={"waited_s": STOP_S})
+        self._thread.stop()
+        self._lost()
 
     def drain(self) -> tuple[TradeUpdate, ...]:
         """Give what arrived since the last call, in order of arrival, without waiting.
 
         A message that cannot be read is left out, logged, and raises `connections`.
         """
-        if self._started and (self._thread is None or not self._thread.is_alive()):
-            log.error("stream thread died, starting another")
-            self.start()
+        self._thread.revive()
         updates: list[TradeUpdate] = []
         for _ in range(DRAIN_MAX):
             try:
@@ -284,44 +266,3 @@ class AlpacaStream:
             with self._lock:
                 self._overflowed += 1
                 self._connections += 1
-
-    def _run(self, stopping: threading.Event) -> None:
-        """Own the thread: one loop, one task, cancelled by `stop`."""
-        try:
-            asyncio.run(self._serve(stopping))
-        except asyncio.CancelledError:
-            log.info("stream stopped")
-
-    async def _serve(self, stopping: threading.Event) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        with self._lock:
-            if stopping.is_set():
-                return
-            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-        pause_s = RESTART_S
-        try:
-            while not stopping.is_set():
-                connection = self._make(stopping)
-                connection.subscribe_trade_updates(self._keep)
-                await self._follow(connection)
-                if stopping.is_set():
-                    return
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RESTART_MAX_S)
-        finally:
-            with self._lock:
-                self._cancel = None
-                self._is_listening = False
-
-    async def _follow(self, connection: _Connection) -> None:
-        """Run the SDK's loop until it ends, for whatever reason, and close what it left open."""
-        try:
-            (outcome,) = await asyncio.gather(connection.follow(), return_exceptions=True)
-            log.info("stream loop ended", extra={"cause": repr(outcome)})
-        finally:
-            await asyncio.gather(_closed(connection), return_exceptions=True)
-
-
-async def _closed(connection: _Connection) -> None:
-    await asyncio.wait_for(connection.close(), 2 * CLOSE_S)

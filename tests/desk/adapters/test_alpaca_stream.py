@@ -291,10 +291,10 @@ def test_a_dead_thread_is_replaced_by_the_next_drain(monkeypatch: pytest.MonkeyP
 
     with rough_stream(script) as server, running(server.url, probe_after_s=60) as stream:
         until(lambda: stream.connections() == 1)
-        thread = stream._thread
+        thread = stream._thread._thread
         assert thread is not None
-        assert stream._cancel is not None
-        stream._cancel()  # what a death looks like from outside: the loop is over, nobody called stop
+        assert stream._thread._cancel is not None
+        stream._thread._cancel()  # what a death looks like from outside: the loop is over, nobody called stop
         thread.join(5)
         stream.drain()
 
