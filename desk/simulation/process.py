@@ -181,7 +181,11 @@ class Wire:
         self._process.step(f"before asking for {words}")
         if self._world.is_out():
             raise BrokerUnavailable(f"{words}: no answer three times")
-        answer = ask()
+        try:
+            answer = ask()
+        except BrokerUnavailable as error:
+            self._world.tell("wire", f"asking for {words}: {error}")
+            raise
         self._process.step(f"after the answer to {words}")
         return answer
 

@@ -100,7 +100,10 @@ def _event(facts: Facts) -> str:
 def _order(intent: Facts) -> str:
     price = intent.get("limit_price") or intent.get("stop_price")
     form = intent["order_type"] if price is None else f"{intent['order_type']} {price}"
-    return f"{intent['purpose']} {intent['side']} {intent['qty']} {intent['symbol']}, {form}"
+    legs = {"take-profit": intent.get("take_profit_price"), "stop": intent.get("stop_loss_price")}
+    named = "".join(f", {name} {value}" for name, value in legs.items() if value is not None)
+    group = "" if intent["order_class"] == "simple" else f", {intent['order_class']}{named}"
+    return f"{intent['purpose']} {intent['side']} {intent['qty']} {intent['symbol']}, {form}{group}"
 
 
 def _filled(facts: Facts) -> str:
