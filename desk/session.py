@@ -169,8 +169,8 @@ class Session:
                 equity=equity,
             )
         )
-        return hours
         self.valuation.hold_loss()  # what was lost overnight, before the first entry
+        return hours
 
     def _loop(self, hours: SessionHours, steps: Steps) -> None:
         receiver = self.cycle.receiver
