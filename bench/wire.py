@@ -209,6 +209,7 @@ def _platform() -> Iterator[Platform]:
         place = PlatformPlace(
             home=folder / "prefect", logs=folder / "logs", config=folder / "desk" / "desk.yaml"
         )
+        place.config.parent.mkdir()
         with Platform(place) as platform:
             platform.start_server()
             yield platform

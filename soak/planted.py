@@ -150,7 +150,7 @@ PLANTED = (
         "broken symbols trade on",
         "exits of an unknown size leave a symbol whose books are wrong (F4)",
         "desk/eligibility.py",
-        "    ok = intent.symbol not in view.broken\n",
+        "    ok = intent.symbol not in view.broken and not is_locked\n",
         "    ok = True\n",
     ),
     Planted(

@@ -120,7 +120,7 @@ class AlpacaBroker:
                 try:
                     listed[symbol] = self.asset(symbol)
                 except NotFound:
-                    log.warning("symbol not known to the broker", extra={"symbol": symbol})
+                    log.debug("symbol not known to the broker", extra={"symbol": symbol})
         return listed
 
     def submit(self, intent: OrderIntent) -> BrokerOrder:

@@ -87,7 +87,7 @@ class StreamThread:
         try:
             asyncio.run(self._serve(stopping))
         except asyncio.CancelledError:
-            log.info("stream stopped", extra={"stream": self._name})
+            log.debug("stream stopped", extra={"stream": self._name})
 
     async def _serve(self, stopping: threading.Event) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
