@@ -11,7 +11,7 @@ from typing import Any
 
 Row = Mapping[str, Any]  # a ledger event as its JSON says it
 
-ENDED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day"})
+ENDED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day", "never_arrived"})
 
 
 class Broken(BaseException):

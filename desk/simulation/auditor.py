@@ -42,6 +42,7 @@ class Auditor:
         self.rules = rules
         self.limits = {name: Fraction(value) for name, value in rules.limits.items()}
         self.checked: dict[str, int] = {}
+        self.closes: dict[str, str] = {}  # by session date, UTC
         # the venue's side
         self.venue = Audit(cash=Fraction(opening_cash))
         self.venue_orders: dict[str, AtVenue] = {}  # by order id
@@ -176,6 +177,8 @@ class Auditor:
         self._check("I1")
         if planned is None:
             raise Broken("I1", f"{client_order_id} is at the venue and not in the ledger")
+        if planned.state in ENDED - {"rejected"} and not parent:
+            raise Broken("I4", f"{client_order_id} arrives at the venue after the ledger ended it")
         self._check("I15")
         if not parent:
             for name, here in (("qty", event["qty"]), ("limit_price", event["limit_price"])):
@@ -335,17 +338,11 @@ class Auditor:
     def _lost(self, row: Row, _: bool) -> None:
         self._order(row).state = "unknown"
 
-    def _canceled(self, row: Row, _: bool) -> None:
-        self._ended("canceled")(row)
-
-    def _expired(self, row: Row, _: bool) -> None:
-        self._ended("expired")(row)
-
-    def _rejected(self, row: Row, _: bool) -> None:
-        self._ended("rejected")(row)
-
-    def _replaced(self, row: Row, _: bool) -> None:
-        self._ended("replaced")(row)
+    def _never_arrived(self, row: Row, _: bool) -> None:
+        closes = self.closes.get(self._order(row).intent["session_date"], "")
+        if row["at"][:19] < closes[:19]:
+            raise Broken("I4", f"{row['client_order_id']} is given up while its session is open")
+        self._ended("never_arrived")(row)
 
     def _filled(self, row: Row, _: bool) -> None:
         """A booked execution is one the venue made, with its numbers (I3)."""
@@ -479,11 +476,11 @@ _HANDLERS: dict[str, _Handler] = {
     "order_planned": Auditor._planned,
     "order_acknowledged": Auditor._acknowledged,
     "order_outcome_lost": Auditor._lost,
-    "order_rejected": Auditor._rejected,
-    "order_never_arrived": Auditor._rejected,
-    "order_canceled": Auditor._canceled,
-    "order_expired": Auditor._expired,
-    "order_replaced": Auditor._replaced,
+    "order_rejected": lambda a, row, _: a._ended("rejected")(row),
+    "order_never_arrived": Auditor._never_arrived,
+    "order_canceled": lambda a, row, _: a._ended("canceled")(row),
+    "order_expired": lambda a, row, _: a._ended("expired")(row),
+    "order_replaced": lambda a, row, _: a._ended("replaced")(row),
     "fill_recorded": Auditor._filled,
     "position_adjusted": Auditor._adjusted,
     "cash_adjusted": Auditor._cash_adjusted,

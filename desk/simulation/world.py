@@ -15,6 +15,7 @@ from desk.exchange.faults_venue import FaultyVenue
 from desk.exchange.matching import Rules as VenueRules
 from desk.exchange.orders import VenueEvent
 from desk.exchange.venue import Venue
+from desk.hours import session_hours
 from desk.ports import StrategyRunner, Wake
 from desk.simulation.audit_books import Rules
 from desk.simulation.auditor import Auditor
@@ -87,6 +88,10 @@ class World:
         self.venue.floor.listeners.append(self._venue_event)  # before the liar hears: events as they are
         self.broker = FaultyVenue(self.venue, trouble.plan)
         self.auditor = Auditor(opening_cash=str(scenario.cash), rules=_rules(scenario))
+        for window in scenario.windows:
+            hours = session_hours(window.session_date)
+            assert hours is not None, "windows lie in sessions"
+            self.auditor.closes[str(window.session_date)] = hours.closes_at.isoformat()
         self.store = Store(now=self.now, heard=self._row)
 
     # ---- time ------------------------------------------------------------------------------

@@ -164,6 +164,12 @@ def _rejected_though_there(made: Auditor) -> None:
     made.ledger_row({"kind": "order_rejected", "client_order_id": "a"})
 
 
+def _given_up_in_session(made: Auditor) -> None:
+    made.closes["2025-11-28"] = "2025-11-28T18:00:00+00:00"
+    made.ledger_row(planned(session_date="2025-11-28"))
+    made.ledger_row({"kind": "order_never_arrived", "client_order_id": "a", "at": "2025-11-28T17:59:00Z"})
+
+
 def _entry_beside_unknown(made: Auditor) -> None:
     made.ledger_row(planned())
     made.ledger_row({"kind": "order_outcome_lost", "client_order_id": "a"})
@@ -308,6 +314,7 @@ BROKEN: tuple[tuple[str, Callable[[Auditor], None]], ...] = (
     ("I3", _cash_differs),
     ("I4", _canceled_without_evidence),
     ("I4", _rejected_though_there),
+    ("I4", _given_up_in_session),
     ("I4", _entry_beside_unknown),
     ("I5", _no_approval),
     ("I5", _other_limit),
