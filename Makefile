@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
+SEEDS  ?= 0..1999
 
 .PHONY: setup demo test lint check lock bench soak clean
 
@@ -26,6 +27,7 @@ lint: $(READY)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/desk simulate --seeds $(SEEDS)
 
 check: test
 
