@@ -35,7 +35,7 @@ from desk.protector import release
 from desk.quotes import Nbbo
 from desk.receiver import OVERLAP, Batch, Receiver
 from desk.reentry import Reentry
-from desk.sizer import leaving_protected, sizing, unwanted_entries
+from desk.sizer import Skip, leaving_protected, levels_of, sizing, unwanted_entries
 from desk.split_watch import SplitGuard, guard
 from desk.tape import Tape
 from desk.views import MarketView, gate_view, sizing_view
@@ -149,20 +149,18 @@ class Cycle:
         signals = self._reentry.admitted(signals, self.desk.portfolio)
         market = self.market(account=self._account())
         view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
-        if leaving := leaving_protected(signals, view):
+        levels = levels_of(signals, minute)
+        if leaving := leaving_protected(levels, view):
             release(self.desk, leaving)
             view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
-        for order in unwanted_entries(signals, view):
+        for order in unwanted_entries(levels, view):
             working = self.desk.portfolio.orders[order.intent.client_order_id]
             cancel(self.desk, working, cause="the level was left")
-        sized = sizing(signals, view)
-        for skip in sized.skipped:
-            log.info(
-                "entry skipped", extra={"strategy": skip.strategy, "symbol": skip.symbol, "why": skip.why}
-            )
+        sized = sizing(levels, view)
         protect_entries(self.desk)  # a fill that was learned in this minute counts for its entries
         judged = review_all(sized.intents, gate_view(self.desk, market), self.desk.settings.risk)
         place(self.desk, judged)
+        _tell_skipped(minute, sized.skipped)
         approved = sum(1 for _, verdict in judged if isinstance(verdict, Approval))
         return TradeOutcome(
             intents=len(judged),
@@ -256,3 +254,13 @@ class Cycle:
                 )
             )
             return pl.DataFrame(schema=SIGNAL_SCHEMA)
+
+
+def _tell_skipped(minute: datetime, skipped: Iterable[Skip]) -> None:
+    """Log a minute's skipped entries in one line: with every slot taken there are as many as symbols."""
+    by_cause: dict[str, list[str]] = {}
+    for skip in skipped:
+        by_cause.setdefault(f"{skip.strategy}: {skip.why}", []).append(skip.symbol)
+    if by_cause:
+        words = {cause: " ".join(symbols) for cause, symbols in by_cause.items()}
+        log.info("entries skipped", extra={"minute": minute.isoformat(), "entries": words})

@@ -16,11 +16,10 @@ Exits come first, then entries by strength of the level, then by name; so the or
 changes nothing. Only rows of the minute `bar_ts` count: an older level may have been left already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
 
 import polars as pl
 
@@ -82,27 +81,45 @@ class Sizing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class Level:
+    """What a strategy wants to hold of a symbol this minute."""
+
     strategy: str
     symbol: str
     target: Decimal
-    price: Decimal  # the close the strategy saw
+    price: float  # the close the strategy saw, USD
     reason: str
 
 
 def size(signals: pl.DataFrame, view: SizingView) -> tuple[OrderIntent, ...]:
     """Give the minute's intents, exits first; `sizing` also tells what was skipped and why."""
-    return sizing(signals, view).intents
+    return sizing(levels_of(signals, view.bar_ts), view).intents
 
 
-def sizing(signals: pl.DataFrame, view: SizingView) -> Sizing:
-    """Give the minute's intents and skips.
+def levels_of(signals: pl.DataFrame, bar_ts: datetime) -> tuple[Level, ...]:
+    """Give a minute's levels, strongest first, then by strategy and symbol.
 
     Args:
         signals: Columns of `schemas.signals.SIGNAL_SCHEMA`, any order; rows of other minutes are ignored.
+        bar_ts: Left edge of the minute.
+    """
+    names = ("ts", "strategy", "symbol", "target", "price", "reason")
+    rows = zip(*(signals[name].to_list() for name in names), strict=True)
+    levels = [
+        Level(strategy=strategy, symbol=symbol, target=fraction(target), price=price, reason=reason)
+        for ts, strategy, symbol, target, price, reason in rows
+        if ts == bar_ts
+    ]
+    return tuple(sorted(levels, key=lambda each: (-abs(each.target), each.strategy, each.symbol)))
+
+
+def sizing(levels: Sequence[Level], view: SizingView) -> Sizing:
+    """Give the minute's intents and skips.
+
+    Args:
+        levels: Those of the view's minute, in the order of `levels_of`.
         view: The book and the settings of this minute.
     """
-    levels = _levels(signals, view.bar_ts)
     exits = tuple(_exit(level, view) for level in levels if _wants_exit(level, view))
     entries: list[OrderIntent] = []
     skipped: list[Skip] = []
@@ -119,21 +136,23 @@ def sizing(signals: pl.DataFrame, view: SizingView) -> Sizing:
     return Sizing(intents=(*exits, *entries), skipped=tuple(skipped))
 
 
-def unwanted_entries(signals: pl.DataFrame, view: SizingView) -> tuple[WorkingOrder, ...]:
+def unwanted_entries(levels: Sequence[Level], view: SizingView) -> tuple[WorkingOrder, ...]:
     """Give working entries whose level is now zero or of the other sign: to be canceled before any exit.
 
     The broker refuses an exit against a resting entry of the same symbol as a wash trade.
     """
     return tuple(
         order
-        for level in _levels(signals, view.bar_ts)
+        for level in levels
         for order in view.working.get((level.strategy, level.symbol), ())
         if order.intent.purpose is Purpose.ENTRY and order.intent.side.sign * level.target <= 0
     )
 
 
-def leaving_protected(signals: pl.DataFrame, view: SizingView) -> frozenset[Key]:
+def leaving_protected(levels: Sequence[Level], view: SizingView) -> frozenset[Key]:
     """Give the positions whose level says leave while a protective order holds their shares."""
+    if not any(order.intent.protects for orders in view.working.values() for order in orders):
+        return frozenset()
     unprotected = {
         key: tuple(order for order in orders if not order.intent.protects)
         for key, orders in view.working.items()
@@ -142,7 +161,7 @@ def leaving_protected(signals: pl.DataFrame, view: SizingView) -> frozenset[Key]
     bare = replace(view, working=unprotected)
     return frozenset(
         (level.strategy, level.symbol)
-        for level in _levels(signals, view.bar_ts)
+        for level in levels
         if (level.strategy, level.symbol) in protected and _wants_exit(level, bare)
     )
 
@@ -223,39 +242,21 @@ def exit_intent(
     )
 
 
-def _levels(signals: pl.DataFrame, bar_ts: datetime) -> tuple[_Level, ...]:
-    """Give the minute's levels, strongest first, then by strategy and symbol."""
-    if signals.is_empty():
-        return ()
-    rows: list[dict[str, Any]] = signals.filter(pl.col("ts") == bar_ts).to_dicts()
-    levels = (
-        _Level(
-            strategy=row["strategy"],
-            symbol=row["symbol"],
-            target=fraction(row["target"]),
-            price=nearest_tick(row["price"]),
-            reason=row["reason"],
-        )
-        for row in rows
-    )
-    return tuple(sorted(levels, key=lambda each: (-abs(each.target), each.strategy, each.symbol)))
-
-
-def _position(level: _Level, view: SizingView) -> Decimal:
+def _position(level: Level, view: SizingView) -> Decimal:
     return view.positions.get((level.strategy, level.symbol), ZERO)
 
 
-def _works(level: _Level, view: SizingView, purpose: Purpose) -> bool:
+def _works(level: Level, view: SizingView, purpose: Purpose) -> bool:
     orders = view.working.get((level.strategy, level.symbol), ())
     return any(order.intent.purpose is purpose for order in orders)
 
 
-def _wants_exit(level: _Level, view: SizingView) -> bool:
+def _wants_exit(level: Level, view: SizingView) -> bool:
     position = _position(level, view)
     return position != 0 and position * level.target <= 0 and not _works(level, view, Purpose.EXIT)
 
 
-def _wants_entry(level: _Level, view: SizingView) -> bool:
+def _wants_entry(level: Level, view: SizingView) -> bool:
     busy = bool(view.working.get((level.strategy, level.symbol), ()))
     return level.target != 0 and _position(level, view) == 0 and not busy
 
@@ -274,13 +275,13 @@ def _slots_used(view: SizingView) -> dict[str, int]:
     return used
 
 
-def _exit(level: _Level, view: SizingView) -> OrderIntent:
-    position = _position(level, view)
+def _exit(level: Level, view: SizingView) -> OrderIntent:
+    position, last = _position(level, view), view.prices.get(level.symbol)
     return exit_intent(
         strategy=level.strategy,
         symbol=level.symbol,
         position=position,
-        price=view.prices.get(level.symbol, level.price),
+        price=nearest_tick(level.price) if last is None else last,
         bar_ts=view.bar_ts,
         session_date=view.session.session_date,
         attempt=0,
@@ -288,7 +289,7 @@ def _exit(level: _Level, view: SizingView) -> OrderIntent:
     )
 
 
-def _entry(level: _Level, view: SizingView, *, slots_used: int) -> OrderIntent | Skip:
+def _entry(level: Level, view: SizingView, *, slots_used: int) -> OrderIntent | Skip:
     side = Side.BUY if level.target > 0 else Side.SELL
     last = view.prices.get(level.symbol)
     allocation = view.allocations.get(level.strategy)
@@ -313,7 +314,7 @@ def _entry(level: _Level, view: SizingView, *, slots_used: int) -> OrderIntent |
 
 
 def _entry_intent(
-    level: _Level, view: SizingView, *, side: Side, qty: Decimal, limit: Decimal, last: Decimal
+    level: Level, view: SizingView, *, side: Side, qty: Decimal, limit: Decimal, last: Decimal
 ) -> OrderIntent:
     session_date = view.session.session_date
     return OrderIntent(

@@ -17,6 +17,10 @@ from tests.desk.risk_book import BAR_TS, D, asset, entry, leave, signals, sizing
 AAPL = ("demo", "AAPL")
 
 
+def of_minute(said: pl.DataFrame) -> tuple[sizer.Level, ...]:
+    return sizer.levels_of(said, BAR_TS)
+
+
 def test_a_level_on_a_flat_book_is_an_entry() -> None:
     """100,000 * 0.25 / 4 = 6,250 USD buy 31 shares at the limit 200.10, five basis points through 200."""
     (intent,) = sizer.size(signals({"AAPL": 1.0}), sizing_view())
@@ -99,7 +103,7 @@ def test_a_two_hundred_dollar_account_never_enters_a_six_hundred_dollar_share() 
     """R2: without fractions there is no intent, and the reason says so."""
     view = sizing_view(equity=D(200), allocations={"demo": D(1)}, slots=1)
 
-    made = sizer.sizing(signals({"SPY": 1.0}), view)
+    made = sizer.sizing(of_minute(signals({"SPY": 1.0})), view)
 
     assert made.intents == ()
     assert made.skipped == (sizer.Skip("demo", "SPY", "200 USD buy no share at 600.3"),)
@@ -141,7 +145,7 @@ def test_slots_bound_positions_and_working_entries_together() -> None:
     """Two slots, one held and one entering: the third level is skipped with its count."""
     view = sizing_view(slots=2, positions={AAPL: D(10)}, working={("demo", "MSFT"): (works(entry("MSFT")),)})
 
-    made = sizer.sizing(signals({"AAPL": 1.0, "MSFT": 1.0, "SPY": 1.0}), view)
+    made = sizer.sizing(of_minute(signals({"AAPL": 1.0, "MSFT": 1.0, "SPY": 1.0})), view)
 
     assert made.intents == ()
     assert made.skipped == (sizer.Skip("demo", "SPY", "2 positions in 2 slots"),)
@@ -150,7 +154,7 @@ def test_slots_bound_positions_and_working_entries_together() -> None:
 def test_the_stronger_level_gets_the_last_slot() -> None:
     """One slot and two levels: the stronger one enters, whatever the order of the rows."""
     for levels in ({"AAPL": 0.4, "SPY": 0.9}, {"SPY": 0.9, "AAPL": 0.4}):
-        made = sizer.sizing(signals(levels), sizing_view(slots=1))
+        made = sizer.sizing(of_minute(signals(levels)), sizing_view(slots=1))
 
         assert [intent.symbol for intent in made.intents] == ["SPY"]
         assert [skip.symbol for skip in made.skipped] == ["AAPL"]
@@ -165,7 +169,7 @@ def test_exits_come_before_entries() -> None:
 
 def test_shorts_are_skipped_while_switched_off() -> None:
     """A short level without `risk.allow_short` is skipped, naming the switch."""
-    made = sizer.sizing(signals({"AAPL": -1.0}), sizing_view())
+    made = sizer.sizing(of_minute(signals({"AAPL": -1.0})), sizing_view())
 
     assert made.intents == ()
     assert "risk.allow_short" in made.skipped[0].why
@@ -177,7 +181,7 @@ def test_shorts_are_skipped_while_switched_off() -> None:
 )
 def test_an_entry_without_its_numbers_is_skipped(lacking: dict[str, object], why: str) -> None:
     """A price, allocation or asset that nobody has is a no."""
-    made = sizer.sizing(signals({"AAPL": 1.0}), sizing_view(**lacking))
+    made = sizer.sizing(of_minute(signals({"AAPL": 1.0})), sizing_view(**lacking))
 
     assert (made.intents, made.skipped[0].why) == ((), why)
 
@@ -194,8 +198,8 @@ def test_entries_to_cancel_are_those_whose_level_turned() -> None:
     order = works(entry())
     view = sizing_view(working={AAPL: (order,)})
 
-    assert sizer.unwanted_entries(signals({"AAPL": 0.0}), view) == (order,)
-    assert sizer.unwanted_entries(signals({"AAPL": 1.0}), view) == ()
+    assert sizer.unwanted_entries(of_minute(signals({"AAPL": 0.0})), view) == (order,)
+    assert sizer.unwanted_entries(of_minute(signals({"AAPL": 1.0})), view) == ()
 
 
 def test_client_order_ids_are_functions_of_their_parts() -> None:
