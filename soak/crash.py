@@ -79,6 +79,8 @@ def run(
             try:
                 for _ in _kills(day, found, chance, most=kills - found.kills):
                     progress.update(bar, completed=found.kills, description=f"day {number + 1}, kills")
+                    if found.wrong:
+                        progress.console.print(found.wrong[-1])
                 _finish(day, found)
             finally:
                 day.exchange.stop()

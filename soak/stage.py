@@ -22,9 +22,10 @@ import yaml
 from cli.platform import Platform
 from cli.processes import Child
 from cli.rehearsal import Exchange, Stage, write_run_folder
+from desk.errors import LedgerUnavailable
 from schemas.events import AnyEvent, SessionStarted
 from tasks.configuration import load_settings
-from tasks.resources import LEDGER_FILE, open_ledger
+from tasks.resources import open_ledger
 
 _SESSION = "from flows.trade_session import trade_session; trade_session({day!r})"
 _CLOSE = "from cli.main import run; raise SystemExit(run(['close-day', '--date', {day!r}]))"
@@ -61,12 +62,13 @@ class SoakDay:
 
     def events(self) -> list[AnyEvent]:
         """Give the ledger's events, read from where the last reading ended."""
-        if not (self.config.parent / "store" / LEDGER_FILE).exists():
-            return []
-        with closing(open_ledger(load_settings(self.config), create=False)) as ledger:
-            for seq, event in ledger.read(self._seq):
-                self._seq = seq
-                self._events.append(event)
+        try:
+            with closing(open_ledger(load_settings(self.config), create=False)) as ledger:
+                for seq, event in ledger.read(self._seq):
+                    self._seq = seq
+                    self._events.append(event)
+        except LedgerUnavailable:
+            return self._events  # it is being made, or not yet
         return self._events
 
     def starts(self) -> int:
