@@ -14,6 +14,8 @@ from cli.main import app
 from desk.exchange.generated import generate
 from desk.hours import session_hours
 from desk.lifecycle import diagram
+from schemas.orders import Reason
+from schemas.risk import BreakKind, LatchName
 from schemas.signals import SignalContract
 from strategies import registry
 from tests.house import CHECKOUT, ROOMS
@@ -201,3 +203,24 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
     assert {"demo", "test", "bench"} <= named
     assert named <= targets
+
+
+@pytest.mark.parametrize("words", [Reason, LatchName, BreakKind], ids=lambda words: words.__name__)
+def test_the_runbook_knows_every_alarm(words: type[Reason] | type[LatchName] | type[BreakKind]) -> None:
+    """Each denial, latch and kind of break stands in the runbook under the word people see."""
+    page = text_of("runbook.md")
+
+    assert [each.value for each in words if not re.search(rf"`[^`]*\b{each.value}\b[^`]*`", page)] == []
+
+
+def test_the_runbook_sends_people_to_sections_it_has() -> None:
+    """Every place the table of alarms sends to is the beginning of a heading of the page."""
+    page = text_of("runbook.md")
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    table = page.partition("## When an alarm rings")[2].partition("Exit codes")[0]
+    targets = [row.strip("|").split("|")[-1].strip() for row in table.splitlines() if row.startswith("| ")]
+    asked = [each for each in targets if each not in ("go to", "---") and each[0].isupper()]
+
+    places = {place.strip() for each in asked for place in each.split(",")}
+    assert len(places) > 10
+    assert [place for place in places if not any(h.startswith(place) for h in headings)] == []
