@@ -11,12 +11,13 @@ from decimal import Decimal
 
 from desk.desk import Desk
 from desk.hours import session_hours
+from desk.portfolio import EXTERNAL
 from desk.reconciler import Reconciliation, reconcile
 from desk.scribe import booking_date
 from desk.settler import snapshot
 from desk.split_watch import known_splits
 from schemas.account import Split
-from schemas.events import BreakFound, BreakResolved, PositionAdjusted
+from schemas.events import AnyEvent, BreakFound, BreakResolved, FillRecorded, PositionAdjusted
 from schemas.risk import Break, BreakKind
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def books_since(desk: Desk) -> datetime:
     hours = session_hours(day)
     since = (hours.opens_at if hours is not None else desk.now()) - BEFORE_OPEN
     working = [order.planned_at for order in portfolio.working_orders()]
-    causes = [item.found_at - BREAK_REACH for item in portfolio.breaks.values()]
+    unbooked = (*portfolio.breaks.values(), *portfolio.to_book.values())
+    causes = [item.found_at - BREAK_REACH for item in unbooked]
     since = min([since, *working, *causes])
     return since if portfolio.opened_at is None else max(since, portfolio.opened_at)
 
@@ -105,12 +107,18 @@ def _settle_books(desk: Desk) -> Reconciliation:
                 continue
         if result.settled:
             return result
-        if all(isinstance(event, PositionAdjusted) for event in result.repairs):
-            desk.journal.record(*result.repairs)  # a move between strategies is whole or not at all
+        if all(_is_whole(event) for event in result.repairs):
+            desk.journal.record(*result.repairs)
             continue
         for event in result.repairs:
             desk.journal.record(event)
     raise AssertionError(f"reconcile did not settle in {ROUNDS_MAX} rounds: {result.repairs[:3]}")
+
+
+def _is_whole(event: AnyEvent) -> bool:
+    """Tell whether a repair is booked with its fellows or not at all: a move, an accepted break's trades."""
+    by_hand = isinstance(event, FillRecorded) and event.fill.strategy == EXTERNAL
+    return by_hand or isinstance(event, PositionAdjusted)
 
 
 def _splits_behind(desk: Desk, breaks: tuple[Break, ...]) -> tuple[Split, ...]:
@@ -124,7 +132,8 @@ def _record_breaks(desk: Desk, breaks: tuple[Break, ...]) -> None:
     """Record new breaks, and that earlier ones cleared."""
     portfolio = desk.portfolio
     current = {item.break_id for item in breaks}
-    for break_id in [b for b in portfolio.breaks if b not in current]:
+    known = (*portfolio.breaks, *portfolio.to_book)  # what was accepted and has ended otherwise, too
+    for break_id in [b for b in known if b not in current]:
         desk.journal.record(
             BreakResolved(
                 at=desk.now(), break_id=break_id, how="cleared", by="desk", cause="the books are equal again"

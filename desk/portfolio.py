@@ -46,6 +46,7 @@ class Portfolio:
     latches: dict[LatchName, Latch] = field(default_factory=dict)
     breaks: dict[str, Break] = field(default_factory=dict)  # open ones
     accepted_breaks: set[str] = field(default_factory=set)  # a person said: book it
+    to_book: dict[str, Break] = field(default_factory=dict)  # accepted, and quantities not in the books yet
     session_date: date | None = None
     session_open: bool = False
     equity_start: Decimal = ZERO  # the broker's, when the session date began
@@ -136,9 +137,12 @@ class Portfolio:
         return tuple(sorted({symbol for _, symbol in self.holdings()}))
 
     def broken_symbols(self) -> frozenset[str]:
-        """Give the symbols whose quantity is in doubt: an open break of position or foreign executions."""
-        kinds = (BreakKind.POSITION, BreakKind.FOREIGN_FILL)
-        return frozenset(item.key for item in self.breaks.values() if item.kind in kinds)
+        """Give the symbols whose quantity is in doubt: a break of position or of foreign executions.
+
+        One that a person accepted counts until the books have it: before that they are as wrong as before.
+        """
+        found = (*self.breaks.values(), *self.to_book.values())
+        return frozenset(item.key for item in found if item.kind in _QUANTITIES)
 
     def locked_symbols(self) -> frozenset[str]:
         """Give the symbols that take no entry: their quantity is in doubt, or an order in them is (T3)."""
@@ -158,6 +162,8 @@ class Portfolio:
         return hash_of({name: getattr(self, name) for name in _HASHED} | self.risk.state())
 
 
+_QUANTITIES = frozenset({BreakKind.POSITION, BreakKind.FOREIGN_FILL})
+
 _HASHED = (
     "opened_at",
     "cash",
@@ -169,6 +175,7 @@ _HASHED = (
     "latches",
     "breaks",
     "accepted_breaks",
+    "to_book",
     "session_date",
     "session_open",
     "equity_start",
@@ -223,9 +230,9 @@ def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
 
 
 def _unbooked(p: Portfolio) -> Decimal:
-    """Give the value the broker has and our books lack by open breaks of cash and quantities, signed."""
+    """Give the value the broker has and our books lack by breaks of cash and quantities, signed."""
     kinds = (BreakKind.CASH, BreakKind.POSITION)
-    found = (item for item in p.breaks.values() if item.kind in kinds)
+    found = (item for item in (*p.breaks.values(), *p.to_book.values()) if item.kind in kinds)
     return sum((item.notional_usd if item.theirs > item.ours else -item.notional_usd for item in found), ZERO)
 
 
@@ -308,6 +315,10 @@ def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
     order = p._filled(fill)
     if order is not None:
         p.orders[fill.client_order_id] = replace(order, changed_at=e.at)
+    else:
+        foreign = [b for b, item in p.to_book.items() if item.kind is BreakKind.FOREIGN_FILL]
+        for break_id in [b for b in foreign if p.to_book[b].key == fill.symbol]:
+            _booked(p, break_id)
     p.executions.add(fill.execution_id)
     if fill.cum_qty is not None:
         p.cumulative.add((fill.broker_order_id, fill.cum_qty))
@@ -346,11 +357,15 @@ def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:
     p.risk.adjust(e.qty_change * e.price)
     if e.split_on is not None:
         p.risk.splits[e.symbol] = e.split_on
+    if e.settles is not None:
+        _booked(p, e.settles)
 
 
 def _cash_adjusted(p: Portfolio, e: ev.CashAdjusted) -> None:
     p.cash += e.amount
     p.risk.adjust(e.amount)
+    if e.settles is not None:
+        _booked(p, e.settles)
 
 
 def _break_found(p: Portfolio, e: ev.BreakFound) -> None:
@@ -358,11 +373,20 @@ def _break_found(p: Portfolio, e: ev.BreakFound) -> None:
 
 
 def _break_resolved(p: Portfolio, e: ev.BreakResolved) -> None:
-    p.breaks.pop(e.break_id, None)
+    found = p.breaks.pop(e.break_id, None)
     if e.how == "cleared":
         p.accepted_breaks.discard(e.break_id)
-    else:
-        p.accepted_breaks.add(e.break_id)
+        p.to_book.pop(e.break_id, None)
+        return
+    p.accepted_breaks.add(e.break_id)
+    if found is not None and found.kind in _QUANTITIES:
+        p.to_book[e.break_id] = found
+
+
+def _booked(p: Portfolio, break_id: str) -> None:
+    """Forget an accepted break the books have now; the same difference found again is another one."""
+    p.to_book.pop(break_id, None)
+    p.accepted_breaks.discard(break_id)
 
 
 def _trading_state_changed(p: Portfolio, e: ev.TradingStateChanged) -> None:

@@ -241,7 +241,12 @@ def _differences(
     cash = _cash_difference(ours, theirs, foreign, limits, now)
     if cash is not None and cash.break_id in ours.accepted_breaks:
         repairs.append(
-            CashAdjusted(at=now, amount=cash.theirs - cash.ours, cause=f"accepted {cash.break_id}")
+            CashAdjusted(
+                at=now,
+                amount=cash.theirs - cash.ours,
+                cause=f"accepted {cash.break_id}",
+                settles=cash.break_id,
+            )
         )
     elif cash is not None:
         breaks.append(cash)
@@ -284,6 +289,7 @@ def _position_differences(
             qty_change=broker_qty - explained,
             price=price,
             cause=f"accepted {item.break_id}",
+            settles=item.break_id,
         )
         result.append((item, repair))
     return result

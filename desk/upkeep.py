@@ -80,7 +80,7 @@ class Upkeep:
         """Compare our books with the broker's when due (T3); a break locks its symbol until a person acts."""
         desk, portfolio = self.desk, self.desk.portfolio
         accepted = frozenset(portfolio.accepted_breaks)
-        every = BOOKS_AGAIN if portfolio.breaks else BOOKS_EVERY
+        every = BOOKS_AGAIN if portfolio.breaks or portfolio.to_book else BOOKS_EVERY
         is_due = self._books_at is None or desk.now() >= self._books_at + every
         if not is_due and accepted == self._accepted:
             return

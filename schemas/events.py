@@ -187,6 +187,7 @@ class PositionAdjusted(Event):
     price: Decimal
     cause: str
     split_on: date | None = None  # ex-date, when a split is what it is for
+    settles: str | None = None  # id of the accepted break it books
 
 
 class CashAdjusted(Event):
@@ -195,6 +196,7 @@ class CashAdjusted(Event):
     kind: Literal["cash_adjusted"] = "cash_adjusted"
     amount: Decimal  # signed, USD
     cause: str
+    settles: str | None = None  # id of the accepted break it books
 
 
 class BreakFound(Event):

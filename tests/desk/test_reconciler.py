@@ -207,6 +207,25 @@ def test_accepting_one_difference_does_not_accept_the_next() -> None:
     assert [item.theirs for item in result.breaks] == [13]
 
 
+def test_t3_an_acceptance_is_used_once() -> None:
+    """Shares and cash moved twice in the same amounts are asked about twice (T3)."""
+    ours = Portfolio(opened_at=NOON)
+    for qty, cash in (("3", "500"), ("0", "0")):
+        held = (position("AAPL", qty),) if qty != "0" else ()
+        for found in settled(ours, snapshot(positions=held, cash=cash)).breaks:
+            ours.apply(ev.BreakFound(at=NOON, session_date=DAY, found=found))
+            ours.apply(
+                ev.BreakResolved(at=NOON, break_id=found.break_id, how="accepted", by="me", cause="moved")
+            )
+        assert settled(ours, snapshot(positions=held, cash=cash)).breaks == ()
+        assert (ours.position("AAPL"), ours.cash) == (Decimal(qty), Decimal(cash))
+
+    again = settled(ours, snapshot(positions=(position("AAPL", "3"),), cash="500"))
+
+    assert {item.kind for item in again.breaks} == {BreakKind.POSITION, BreakKind.CASH}
+    assert ours.locked_symbols() == frozenset()
+
+
 def test_foreign_orders_shadows_overfills_and_cash_are_breaks() -> None:
     """Each way the books can differ has its kind, its key and its size."""
     shadow, over = intent("mqd-s", qty="10"), intent("mqd-o", qty="10")
