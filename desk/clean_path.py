@@ -1,4 +1,4 @@
-"""The short way for a live delivery with nothing wrong in it, which is nearly every one.
+"""The short way for a live delivery with nothing wrong in any row, which is nearly every one.
 
 The inspector asks dozens of questions of a delivery, each a pass over a frame; for a minute's few rows the
 passes cost far more than the answers. Here the same questions are asked of each row in one walk. The walk
@@ -9,8 +9,9 @@ holds every answer given here to what the inspector would have said.
 
 Clean means, for every row: a symbol asked for; a finished minute of the session that is open; finite,
 ordered, positive prices; something traded; a vwap within the range; close to the close before it; and
-either a minute not printed yet, later than any, without a gap before it, or one printed with the same
-values. And of the whole: no symbol stale, the clock right.
+either a minute not printed yet and later than any, or one printed with the same values. And of the whole:
+the clock right. Bars that are missing make no row doubtful, and with many symbols some bar is missing nearly
+always: gaps and stale symbols are found here too, and worded where the inspector words them.
 """
 
 import math
@@ -21,7 +22,7 @@ from typing import TypeAlias, TypeGuard
 import polars as pl
 
 from desk.delivery import Delivery
-from desk.feed_watch import session_at, wrong_time
+from desk.feed_watch import GAPS_NAMED_MAX, gap, session_at, stale_symbols, wrong_time
 from desk.inspection import Context, Finding, Inspection, Mode, Values
 from desk.plausibility import SCALE_SLACK
 from desk.refusals import row_report
@@ -47,7 +48,7 @@ UNIT_LOG_MAX = 1 - SCALE_SLACK - 1e-9
 
 
 def clean(delivery: Delivery, context: Context) -> Inspection | None:
-    """Give the judgement of a delivery in which nothing is wrong; None where that is not certain."""
+    """Give the judgement of a delivery with nothing wrong in any row; None where that is not certain."""
     if context.mode is not Mode.LIVE or not isinstance(delivery, pl.DataFrame):
         return None
     if context.refused:
@@ -62,8 +63,8 @@ def clean(delivery: Delivery, context: Context) -> Inspection | None:
     walk = _Walk.through(context, hours)
     if not all(walk.passes(row, *values) for row, values in enumerate(zip(*lists, strict=True))):
         return None
-    newest = EPOCH + max(stamps) * MICROSECOND
-    if wrong_time(newest, context) is not None or not walk.is_fresh():
+    newest = instant(max(stamps))
+    if wrong_time(newest, context) is not None or len(walk.gaps) > GAPS_NAMED_MAX:
         return None
     return _judgement(delivery, walk, context, hours)
 
@@ -71,6 +72,11 @@ def clean(delivery: Delivery, context: Context) -> Inspection | None:
 def us(instant: datetime) -> int:
     """Give an instant in microseconds since 1970."""
     return (instant - EPOCH) // MICROSECOND
+
+
+def instant(stamp: int) -> datetime:
+    """Give the instant of microseconds since 1970."""
+    return EPOCH + stamp * MICROSECOND
 
 
 @dataclass(slots=True)
@@ -88,6 +94,7 @@ class _Walk:
     fresh: dict[str, int]  # the newest new minute of each symbol
     new: list[tuple[str, int, int]]  # symbol, ts and place of each row that is not a redelivery
     again: set[int]  # places of those that are
+    gaps: list[tuple[str, int, int]]  # symbol, the minutes before and after what is missing
 
     @classmethod
     def through(cls, context: Context, hours: SessionHours) -> "_Walk":
@@ -104,6 +111,7 @@ class _Walk:
             fresh={},
             new=[],
             again=set(),
+            gaps=[],
         )
 
     def passes(self, row: int, symbol: str | None, ts: int | None, *values: Delivered) -> bool:
@@ -120,20 +128,6 @@ class _Walk:
         if not self._is_near(symbol, before, values) or not self._is_in_line(row, symbol, ts, values):
             return False
         self.before[symbol] = ts, values[3]
-        return True
-
-    def is_fresh(self) -> bool:
-        """Tell whether no symbol is stale."""
-        context, memory = self.context, self.context.memory
-        edge = context.now - timedelta(seconds=context.limits.stale_after_s)
-        if self.hours.opens_at >= edge:
-            return True
-        edge_us = us(edge) - MINUTE_US
-        for symbol in context.expected:
-            last = memory.newest(symbol)
-            newest = max(self.fresh.get(symbol, -1), -1 if last is None else last.ts_us)
-            if newest < edge_us:
-                return False
         return True
 
     def _is_near(self, symbol: str, before: tuple[int, float] | None, values: Values) -> bool:
@@ -153,7 +147,7 @@ class _Walk:
         return abs(math.log10(close / reference)) <= UNIT_LOG_MAX
 
     def _is_in_line(self, row: int, symbol: str, ts: int, values: Values) -> bool:
-        """Tell whether a row is an identical redelivery, or the next minute of its symbol."""
+        """Tell whether a row is an identical redelivery, or a later minute of its symbol."""
         memory = self.context.memory
         known = memory.values_at(symbol, ts)
         if known is not None:
@@ -166,7 +160,7 @@ class _Walk:
         if earlier is None and last is not None and last.session_date == self.hours.session_date:
             earlier = max(last.ts_us, self.opens_us - MINUTE_US)
         if earlier is not None and ts - earlier > MINUTE_US:
-            return False  # a gap
+            self.gaps.append((symbol, earlier, ts))
         self.fresh[symbol] = ts
         self.new.append((symbol, ts, row))
         return True
@@ -186,7 +180,7 @@ def is_sound(values: tuple[Delivered, ...]) -> TypeGuard[Values]:
 
 
 def _judgement(delivery: pl.DataFrame, walk: _Walk, context: Context, hours: SessionHours) -> Inspection:
-    """Write down that nothing is wrong."""
+    """Write down that nothing is wrong with what came, and what did not come."""
     places = [place for _, _, place in sorted(walk.new)]
     bars = delivery if places == list(range(delivery.height)) else delivery[places]
     count = len(places)
@@ -197,16 +191,28 @@ def _judgement(delivery: pl.DataFrame, walk: _Walk, context: Context, hours: Ses
             pl.Series("segment", [Segment.REGULAR.value] * count, dtype=ACCEPTED_SCHEMA["segment"]),
         ]
     )
-    words = f"{len(walk.again)} row(s) were delivered before with the same values and dropped"
-    findings = (Finding(Flaw.DUPLICATE, Verdict.WARN, None, None, words),) if walk.again else ()
+    findings = []
+    if walk.again:
+        words = f"{len(walk.again)} row(s) were delivered before with the same values and dropped"
+        findings.append(Finding(Flaw.DUPLICATE, Verdict.WARN, None, None, words))
+    findings += [gap(symbol, instant(earlier), instant(ts)) for symbol, earlier, ts in sorted(walk.gaps)]
+    stale, suspects = stale_symbols({symbol: instant(ts) for symbol, ts in walk.fresh.items()}, context)
+    findings += stale
     return Inspection(
-        verdict=Verdict.WARN if walk.again else Verdict.ACCEPT,
+        verdict=_overall(findings),
         report=lambda: _report(delivery, walk.again, context),
         bars=bars,
         quarantine=pl.DataFrame(schema=QUARANTINE_SCHEMA),
-        suspects=frozenset(),
-        findings=findings,
+        suspects=suspects,
+        findings=tuple(findings),
     )
+
+
+def _overall(findings: list[Finding]) -> Verdict:
+    """Give the most severe verdict of the findings, the rows being accepted or dropped."""
+    if any(finding.verdict is Verdict.QUARANTINE for finding in findings):
+        return Verdict.QUARANTINE
+    return Verdict.WARN if findings else Verdict.ACCEPT
 
 
 def _report(delivery: pl.DataFrame, again: set[int], context: Context) -> pl.DataFrame:

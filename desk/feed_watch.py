@@ -6,7 +6,8 @@ does not run over the night. An hour or more is another fault than three minutes
 bar is whole hours away carries somebody's wall clock under the wrong label, and none of it is used.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from desk.row_checks import MINUTE, sessions_around
 from schemas.account import SessionHours
 from schemas.bars import Flaw, Segment, Verdict
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 # From here on a live delivery is not late but wrong; zone errors and missed clock changes start at one hour.
 STALE_BATCH = HOUR
@@ -76,17 +78,27 @@ def staleness(bars: pl.DataFrame, context: Context) -> tuple[list[Finding], froz
         Findings, and the stale symbols: they get no entries. A feed of which no bar was ever seen is a
         warning; its staleness is unknown, not zero, so its symbols are among the stale ones.
     """
+    added: dict[str, datetime] = {}
+    for symbol, ts in zip(bars["symbol"].to_list(), bars["ts"].to_list(), strict=True):
+        added[symbol] = max(ts, added.get(symbol, ts))
+    return stale_symbols(added, context)
+
+
+def stale_symbols(added: Mapping[str, datetime], context: Context) -> tuple[list[Finding], frozenset[str]]:
+    """Do as `staleness`, with the newest bar of each symbol that a delivery adds."""
     hours = session_at(context) if context.mode.is_live else None
     if hours is None:
         return [], frozenset()
     limit = timedelta(seconds=context.limits.stale_after_s)
-    known = pl.concat(
-        [bars.select("symbol", "ts"), context.memory.last().select("symbol", pl.col("last_ts").alias("ts"))]
-    ).filter(pl.col("symbol").is_in(sorted(context.expected)))
-    newest: dict[str, datetime] = dict(known.group_by("symbol").agg(pl.col("ts").max()).iter_rows())
     edge = context.now - limit
     if hours.opens_at >= edge:
         return [], frozenset()  # nothing can be stale so soon after the open
+    newest = dict(added)
+    for symbol in context.expected:
+        last = context.memory.newest(symbol)
+        if last is not None:
+            known = EPOCH + timedelta(microseconds=last.ts_us)
+            newest[symbol] = max(known, newest.get(symbol, known))
     stale = {
         symbol: context.now - max(newest[symbol] + MINUTE, hours.opens_at) if symbol in newest else None
         for symbol in sorted(context.expected)
@@ -94,7 +106,7 @@ def staleness(bars: pl.DataFrame, context: Context) -> tuple[list[Finding], froz
     }
     if not stale:
         return [], frozenset()
-    whole_feed = bool(newest) and len(stale) == len(context.expected)
+    whole_feed = any(symbol in newest for symbol in context.expected) and len(stale) == len(context.expected)
     verdict = Verdict.QUARANTINE if whole_feed else Verdict.WARN
     findings = [
         Finding(
@@ -143,12 +155,15 @@ def gaps(bars: pl.DataFrame, context: Context) -> list[Finding]:
     )
     findings = []
     for symbol, earlier, ts in found.head(GAPS_NAMED_MAX).iter_rows():
-        missing = (ts - earlier) // MINUTE - 1
-        words = (
-            f"{symbol} lacks {missing} minute(s) from {(earlier + MINUTE).isoformat()} to {ts.isoformat()}"
-        )
-        findings.append(Finding(Flaw.GAP, Verdict.WARN, symbol, earlier + MINUTE, words))
+        findings.append(gap(symbol, earlier, ts))
     if found.height > GAPS_NAMED_MAX:
         words = f"{found.height - GAPS_NAMED_MAX} more gaps, beyond the {GAPS_NAMED_MAX} named"
         findings.append(Finding(Flaw.GAP, Verdict.WARN, None, None, words))
     return findings
+
+
+def gap(symbol: str, earlier: datetime, ts: datetime) -> Finding:
+    """Say that the minutes of a symbol between two of its bars are missing."""
+    missing = (ts - earlier) // MINUTE - 1
+    words = f"{symbol} lacks {missing} minute(s) from {(earlier + MINUTE).isoformat()} to {ts.isoformat()}"
+    return Finding(Flaw.GAP, Verdict.WARN, symbol, earlier + MINUTE, words)

@@ -88,7 +88,7 @@ def same(one: Inspection, two: Inspection) -> bool:
 def deliveries(draw: st.DrawFn) -> tuple[list[Row], Tape, datetime]:
     """Draw a tape, a delivery that overlaps it, and the moment: mostly clean, sometimes not."""
     lasts = {
-        symbol: draw(st.sampled_from((0, 0, 0, -1, -4)))
+        symbol: draw(st.sampled_from((0, 0, 0, -1, -4, -9)))
         for symbol in draw(st.sampled_from((SYMBOLS, SYMBOLS, SYMBOLS[:1], ())))
     }
     rows: list[Row] = []
@@ -130,6 +130,35 @@ def test_a_clean_minute_goes_the_short_way(first: int) -> None:
     assert quick is not None
     assert same(quick, judge(frame, context))
     assert quick.bars.height == len(SYMBOLS)
+
+
+@pytest.mark.parametrize(
+    ("lasts", "delivered", "minute"),
+    [
+        ({"AAA": 0, "BBB": 0, "CCC": 0}, {"AAA": (1,), "BBB": (1,)}, 2),  # one is missing
+        ({"AAA": 0, "BBB": 0, "CCC": -3}, {"AAA": (1,), "BBB": (1,), "CCC": (1,)}, 2),  # one comes again
+        (
+            {"AAA": 0, "BBB": 0, "CCC": -2},
+            {"AAA": (1,), "BBB": (1,), "CCC": (-1, 1)},
+            2,
+        ),  # and one comes late
+        ({"AAA": 0, "BBB": 0, "CCC": -9}, {"AAA": (1,), "BBB": (1,)}, 2),  # one is stale
+        ({"AAA": 0, "BBB": 0}, {"AAA": (1,), "BBB": (1,)}, 2),  # one was never seen
+        ({"AAA": -9, "BBB": -9, "CCC": -9}, {"AAA": (-8,)}, 2),  # all are stale
+    ],
+)
+def test_what_is_missing_goes_the_short_way(
+    lasts: dict[str, int], delivered: dict[str, tuple[int, ...]], minute: int
+) -> None:
+    """Gaps and stale symbols are the inspector's own, found without a second look at sound rows."""
+    rows = [bar(symbol, each) for symbol, minutes in delivered.items() for each in minutes]
+    frame = framed(rows)
+    context = context_at(rows, known_before(lasts), TEN + timedelta(minutes=minute, seconds=2))
+
+    quick, slow = clean(frame, context), judge(frame, context)
+
+    assert quick is not None
+    assert same(quick, slow)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
