@@ -224,3 +224,21 @@ def test_the_runbook_sends_people_to_sections_it_has() -> None:
     places = {place.strip() for each in asked for place in each.split(",")}
     assert len(places) > 10
     assert [place for place in places if not any(h.startswith(place) for h in headings)] == []
+
+
+def test_the_runbook_knows_every_error_of_the_log() -> None:
+    """What the desk logs as an error, for a person to look at now, stands in the runbook."""
+    page = text_of("runbook.md")
+    written = {
+        call.args[0].value
+        for room in ("desk", "data", "tasks", "flows")
+        for path in (CHECKOUT / room).rglob("*.py")
+        if not {"exchange", "simulation"} & set(path.relative_to(CHECKOUT).parts)
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("log.error", "log.exception")
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+    assert len(written) > 15
+    assert sorted(words for words in written if f"`{words}`" not in page) == []
