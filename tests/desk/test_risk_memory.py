@@ -225,7 +225,13 @@ def test_shares_that_became_cash_unseen_are_no_result(night: bool) -> None:
             for name in ("cash-USD-1", "position-AAPL-1")
         ),
         ev.PositionAdjusted(
-            at=NOON, strategy="external", symbol="AAPL", qty_change=D(-100), price=D(200), cause="accepted"
+            at=NOON,
+            strategy="external",
+            symbol="AAPL",
+            qty_change=D(-100),
+            price=D(200),
+            cause="accepted",
+            settles="position-AAPL-1",
         ),
         cash("20000"),
         minute("110000"),
