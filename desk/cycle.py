@@ -70,6 +70,7 @@ class Cycle:
         self.symbols = tuple(sorted({s for strategy in desk.strategies for s in strategy.symbols}))
         self.receiver = Receiver(desk, self.symbols, self.tape)
         self._assets: dict[str, Asset] = {}
+        self._stated: dict[str, Decimal] = {}  # the broker's prices of what is held and has no bar of ours
         self._suspects: frozenset[str] = frozenset()
         self._stopped: set[str] = set()
         self._seen_to: datetime | None = None
@@ -175,7 +176,7 @@ class Cycle:
         """Give what is known of the market now."""
         bars = {symbol: self.tape.latest(symbol) for symbol in self.symbols}
         return MarketView(
-            prices=self.last_prices(),
+            prices=self.values(),
             newest_bar_ts={symbol: bar.ts for symbol, bar in bars.items() if bar is not None},
             suspects=self._suspects,
             assets=self._assets,
@@ -195,6 +196,30 @@ class Cycle:
     def last_prices(self) -> dict[str, Decimal]:
         """Give the newest accepted close by symbol, at the nearest tick."""
         return {symbol: nearest_tick(price) for symbol, price in self.tape.last_prices().items()}
+
+    def values(self) -> dict[str, Decimal]:
+        """Give what holdings are valued at: our last prices, else the broker's of what we have no bar of."""
+        return {**self._stated, **self.last_prices()}
+
+    def price_unwatched(self) -> None:
+        """Ask the broker for the prices of what is held and has no bar of ours; nothing, if there is none.
+
+        At cost it would be worth something else than in the broker's equity, which losses are measured
+        from (desk/risk_memory.py).
+
+        Raises:
+            BrokerUnavailable: the prices of before stay.
+        """
+        held, own = self.desk.portfolio.held_symbols(), self.last_prices()
+        bare = {symbol for symbol in held if symbol not in own}
+        if not bare:
+            self._stated = {}
+            return
+        self._stated = {
+            stated.symbol: stated.current_price
+            for stated in self.desk.broker.positions()
+            if stated.symbol in bare and stated.current_price is not None
+        }
 
     def broker_equity(self) -> Decimal | None:
         """Give the broker's equity, or None when it does not answer."""

@@ -155,6 +155,7 @@ class Session:
         hours = recover(desk, self.session_date).hours
         equity = desk.broker.account().equity
         self.cycle.prepare(hours)
+        self.cycle.price_unwatched()
         self.upkeep.begin()
         if desk.updates is not None:
             desk.updates.start()

@@ -1,8 +1,11 @@
 """What the account is worth each minute, and whether that has become too little (R3).
 
 The books are valued at the newest accepted prices and the minute is recorded together with the broker's
-own number, so that the ledger alone says what every loss is (desk/losses.py). A loss is looked at after
-each minute, and when a session starts: what was lost overnight is known before the first entry.
+own number, so that the ledger alone says what every loss is (desk/losses.py). What is held and has no bar
+of ours (a person's shares, or an overnight position before its first print) is valued at the broker's price:
+at cost, the gain of months would look like a loss of this minute. Only our own prices are recorded as marks,
+because protective exits are decided by them. A loss is looked at after each minute, and when a session
+starts: what was lost overnight is known before the first entry.
 """
 
 import logging
@@ -11,6 +14,7 @@ from decimal import Decimal
 
 from desk.cycle import Cycle
 from desk.desk import Desk
+from desk.errors import BrokerUnavailable
 from desk.losses import DayResult, daily_loss, drawdown, weekly_loss
 from schemas.events import LatchSet, Mark, MinuteClosed, TradingStateChanged
 from schemas.risk import TradingState
@@ -30,10 +34,14 @@ class Valuation:
     def mark(self, minute: datetime) -> None:
         """Value the books at the last prices and record the minute."""
         desk, portfolio = self.desk, self.desk.portfolio
-        prices = self.cycle.last_prices()
+        try:
+            self.cycle.price_unwatched()
+        except BrokerUnavailable as error:
+            log.warning("holdings keep the broker's last prices", extra={"cause": str(error)})
+        prices, values = self.cycle.last_prices(), self.cycle.values()
         marks = {s: prices[s] for s in portfolio.held_symbols() if s in prices}
         exposures = [
-            position.qty * marks.get(symbol, position.avg_price)
+            position.qty * values.get(symbol, position.avg_price)
             for (_, symbol), position in sorted(portfolio.holdings().items())
         ]
         net = sum(exposures, Decimal(0))
