@@ -177,10 +177,10 @@ def replay(
                 str(ending.state_seq),
                 ending.recorded[:HASH_SHOWN],
                 ending.replayed[:HASH_SHOWN],
-                "equal" if ending.is_equal else "DIFFERS",
+                ending.words,
             )
         out.print(table if proof.endings else "no session has ended in this ledger: nothing to compare")
-    wrong = [ending for ending in proof.endings if not ending.is_equal]
+    wrong = [ending for ending in proof.endings if ending.differs]
     if verify and wrong:
         first = wrong[0]
         raise ReplayDiffers(

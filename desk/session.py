@@ -38,6 +38,7 @@ from desk.hours import minutes
 from desk.prober import end_never_arrived
 from desk.recovery import recover
 from desk.settler import settle
+from desk.state_hash import STATE_VERSION
 from desk.upkeep import Upkeep
 from desk.valuation import Valuation
 from schemas.account import SessionHours
@@ -217,12 +218,16 @@ class Session:
         except (BrokerUnavailable, DataError) as error:
             log.error("no bars this minute", extra={"minute": minute.isoformat(), "cause": str(error)})
             bars = None
-        if bars is not None and self.desk.now() < hours.closes_at:
-            signals = steps.evaluate(minute, bars)
-            outcome = steps.trade(minute, signals)
-            self._count(bars=bars.height, signals=signals.height, outcome=outcome)
-        elif bars is not None:
-            self._count(bars=bars.height, signals=0, outcome=TradeOutcome())
+        try:
+            if bars is not None and self.desk.now() < hours.closes_at:
+                signals = steps.evaluate(minute, bars)
+                outcome = steps.trade(minute, signals)
+                self._count(bars=bars.height, signals=signals.height, outcome=outcome)
+            elif bars is not None:
+                self._count(bars=bars.height, signals=0, outcome=TradeOutcome())
+        finally:
+            self.cycle.write_rows()
+        self.cycle.audit(minute)
         self.upkeep.tend(hours)
         self.valuation.mark(minute)
         if self.desk.now() < hours.closes_at:
@@ -262,6 +267,7 @@ class Session:
                 cause=cause,
                 state_seq=desk.journal.seq,
                 state_hash=desk.portfolio.state_hash(),
+                state_version=STATE_VERSION,
             )
         )
         return SessionResult(session_date=self.session_date, cause=cause, **self._counts)

@@ -1,7 +1,8 @@
 """One spelling for the state: equal states have equal hashes, whatever their past (I8).
 
-What is empty or at its default is left out, so a field added later does not change the hashes that
-older ledgers recorded.
+What is empty or at its default is left out, so a field added later does not always change the hashes of
+older ledgers. Where it does, because the desk remembers more of the same events, `STATE_VERSION` is raised:
+a recorded hash is compared by the rule it was made by; one of another rule is said to be so, not to differ.
 """
 
 import hashlib
@@ -14,6 +15,9 @@ from typing import Any
 
 from desk.own_order import UNHASHED, Order
 from desk.positions import ZERO, Position
+
+# Raised whenever equal events give another hash: 2 since loss bases, closed trades and marks are remembered.
+STATE_VERSION = 2
 
 
 def hash_of(state: Mapping[str, Any]) -> str:

@@ -44,6 +44,7 @@ class SessionEnded(Event):
     cause: str
     state_seq: int  # the running process's state after this seq ...
     state_hash: str  # ... had this hash: replay must give it again (I8)
+    state_version: int = 1  # of the rule it was made by (desk/state_hash.py)
 
 
 class AccountOpened(Event):

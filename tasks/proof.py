@@ -3,6 +3,9 @@
 Every session's end recorded the hash of its state and the seq it stood at. Folding the ledger up to
 that seq must give that hash again, byte for byte; if it does not, either the ledger was changed or the
 fold is not a function of its events, and neither may trade.
+
+A hash made by another version's rule (desk/state_hash.py) cannot be compared and proves nothing either way:
+the events it stands on are replayed all the same, and the next session's end is compared again.
 """
 
 from collections.abc import Iterable
@@ -10,7 +13,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from desk.portfolio import Portfolio
+from desk.state_hash import STATE_VERSION
 from schemas.events import AnyEvent, SessionEnded
+
+_NO_EVENT = "no event has this seq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +28,31 @@ class Ending:
     state_seq: int
     recorded: str
     replayed: str
+    state_version: int  # of the rule the recorded hash was made by
 
     @property
     def is_equal(self) -> bool:
         """Tell whether the replay reached the state of the running process."""
         return self.recorded == self.replayed
+
+    @property
+    def is_of_another_rule(self) -> bool:
+        """Tell whether the hashes were made by different rules, so that they say nothing of each other."""
+        return self.state_version != STATE_VERSION and self.replayed != _NO_EVENT
+
+    @property
+    def differs(self) -> bool:
+        """Tell whether the replay is proven to have reached another state, or none."""
+        return not self.is_equal and not self.is_of_another_rule
+
+    @property
+    def words(self) -> str:
+        """Say it in a few words."""
+        if self.is_equal:
+            return "equal"
+        if self.is_of_another_rule:
+            return f"by rule {self.state_version}, now {STATE_VERSION}: not comparable"
+        return "DIFFERS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +66,13 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Tell whether every recorded state was reached again."""
-        return all(ending.is_equal for ending in self.endings)
+        """Tell whether every recorded state that can be compared was reached again."""
+        return not any(ending.differs for ending in self.endings)
+
+    @property
+    def compared(self) -> int:
+        """Count the session ends whose state was compared."""
+        return sum(not ending.is_of_another_rule for ending in self.endings)
 
 
 def prove(events: Iterable[tuple[int, AnyEvent]]) -> Proof:
@@ -70,7 +101,8 @@ def prove(events: Iterable[tuple[int, AnyEvent]]) -> Proof:
                 run_id=event.run_id,
                 state_seq=event.state_seq,
                 recorded=event.state_hash,
-                replayed=hashes.get(event.state_seq, "no event has this seq"),
+                replayed=hashes.get(event.state_seq, _NO_EVENT),
+                state_version=event.state_version,
             )
             for event in ends
         ),

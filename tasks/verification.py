@@ -124,7 +124,7 @@ def verify_day(config: Path, session_date: date, venue_books: Mapping[str, Any])
         fees=minutes[-1].fees if minutes else Decimal(0),
         equity_end=minutes[-1].equity if minutes else None,
         books_equal=not differences,
-        replay_equal=proof.holds and bool(proof.endings),
+        replay_equal=proof.holds and proof.compared > 0,
         differences=differences,
         warehouse=warehouse_path(settings),
         ledger=ledger_path(settings),

@@ -7,6 +7,7 @@ from decimal import Decimal
 import requests
 
 from cli.main import run
+from desk.state_hash import STATE_VERSION
 from schemas.events import AccountOpened, ProtectionSet, SessionEnded
 from schemas.risk import ProtectionScope
 from tasks.configuration import load_settings
@@ -127,7 +128,13 @@ def test_a_ledger_that_does_not_replay_is_refused_by_verify(desk: Desk) -> None:
     settings = load_settings(desk.place.config)
     now = datetime(2025, 11, 28, 18, 0, tzinfo=UTC)
     wrong = SessionEnded(
-        at=now, session_date=DAY, run_id="run one", cause="session closed", state_seq=1, state_hash="0" * 64
+        at=now,
+        session_date=DAY,
+        run_id="run one",
+        cause="session closed",
+        state_seq=1,
+        state_hash="0" * 64,
+        state_version=STATE_VERSION,
     )
     with closing(open_ledger(settings)) as ledger:
         ledger.acquire("test")
