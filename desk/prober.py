@@ -6,9 +6,10 @@ a few times in quick succession, then ever more rarely: an outage that lasts an 
 requests that exits need. When it is asked next is a function of its events alone (`next_probe_at`), so a
 restart asks neither sooner nor later, and `desk status` shows the same instant.
 
-"Not found" is recorded (`OrderProbed`) and ends nothing. Found, the order is as the broker says. It is over
-(`OrderNeverArrived`) only where it cannot arrive any more: its session has ended and the broker's complete
-list lacks it, or it was to replace an order that has ended otherwise.
+"Not found" is recorded (`OrderProbed`), as often as the schedule asks and no oftener, and ends nothing.
+Found, the order is as the broker says. It is over (`OrderNeverArrived`) only where it cannot arrive any
+more: its session has ended and the broker's complete list lacks it, or it was to replace an order that has
+ended otherwise.
 
 An *exit* that stays unanswered is sent again under the same id, after the broker denied knowing it: a broker
 takes an id once, so that cannot double it (I2).
@@ -108,8 +109,10 @@ def _ask(desk: Desk, order: Order) -> None:
 
 
 def _probed(desk: Desk, order: Order) -> None:
+    """Record a denial, unless the order was asked about ahead of its time: a kill asks every other second."""
     client_order_id = order.intent.client_order_id
-    if desk.portfolio.orders[client_order_id].state is OrderState.UNKNOWN:
+    due = next_probe_at(desk.portfolio.orders[client_order_id])
+    if due is not None and due <= desk.now():
         desk.journal.record(OrderProbed(at=desk.now(), client_order_id=client_order_id))
 
 

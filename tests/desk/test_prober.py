@@ -83,11 +83,23 @@ def test_at_start_and_end_all_are_asked_about_at_once() -> None:
     """Whatever the schedule says, start-up wants to know."""
     played = lost()
     gaps(played, hours=0.1)
-    before = len(played.kinds(ev.OrderProbed))
+    played.script.calls.clear()
 
     settle(played.desk, urgent=True)
 
-    assert len(played.kinds(ev.OrderProbed)) == before + 1
+    assert played.script.calls.count("by_client_id") == 1
+
+
+def test_a_kill_that_asks_all_day_fills_no_ledger() -> None:
+    """Asked about every other second for hours, an order is recorded as denied by its schedule only."""
+    played = lost(EXIT)
+
+    for _ in range(1800):
+        played.clock.later(seconds=2)
+        settle(played.desk, urgent=True)
+
+    assert played.script.calls.count("by_client_id") == 1800
+    assert len(played.kinds(ev.OrderProbed)) < 130
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["arrived", "never arrived"])
