@@ -13,16 +13,17 @@ code and a bug in one idea must not cost the exits of another.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import polars as pl
 
 from desk.desk import Desk
 from desk.dispatcher import cancel, place
-from desk.errors import BrokerUnavailable, ConfigError
+from desk.errors import BrokerUnavailable, ConfigError, DataError
 from desk.gate import review_all
 from desk.hours import previous_session, session_hours
 from desk.inspection import Context, Inspection, Mode
@@ -72,6 +73,8 @@ class Cycle:
         self._assets: dict[str, Asset] = {}
         self._stated: dict[str, Decimal] = {}  # the broker's prices of what is held and has no bar of ours
         self._suspects: frozenset[str] = frozenset()
+        self._audited: frozenset[str] = frozenset()  # suspects of an audit, for the next minute's entries
+        self._unwritten: list[Callable[[], None]] = []  # for the recorder, once the minute's orders are out
         self._stopped: set[str] = set()
         self._seen_to: datetime | None = None
         self._hours: SessionHours | None = None
@@ -97,6 +100,7 @@ class Cycle:
             before, market = previous_session(self.session_date), self.desk.market
             bars = market.bars(self.symbols, before.opens_at, before.closes_at)
             self._judge(Batch(bars, market.provider), Mode.BACKFILL)
+            self.write_rows()
 
     # ---- the steps ------------------------------------------------------------------------
 
@@ -109,7 +113,7 @@ class Cycle:
         assert self._hours is not None, "prepare comes first"
         opens_at = self._hours.opens_at
         start = opens_at if self._seen_to is None else max(opens_at, self._seen_to - OVERLAP)
-        suspects: frozenset[str] = frozenset()
+        suspects = self._audited
         accepted: list[pl.DataFrame] = []
         for batch in self.receiver.batches(minute, start=start):
             result = self._judge(batch, Mode.LIVE)
@@ -119,7 +123,7 @@ class Cycle:
             suspects |= result.suspects
             accepted.append(bars)
         self.receiver.taken(minute)
-        self._suspects = suspects
+        self._suspects, self._audited = suspects, frozenset()
         self._seen_to = minute + MINUTE
         return accepted[0] if len(accepted) == 1 else pl.concat(accepted)
 
@@ -134,7 +138,7 @@ class Cycle:
             return pl.DataFrame(schema=SIGNAL_SCHEMA)
         frames = [self._signals(strategy, minute) for strategy in self._running()]
         signals = pl.concat([pl.DataFrame(schema=SIGNAL_SCHEMA), *frames])
-        self.desk.recorder.signals(signals)
+        self._unwritten.append(partial(self.desk.recorder.signals, signals))
         return signals
 
     def trade(self, minute: datetime, signals: pl.DataFrame) -> TradeOutcome:
@@ -169,6 +173,30 @@ class Cycle:
             denied=len(judged) - approved,
             skipped=len(sized.skipped),
         )
+
+    def audit(self, minute: datetime) -> None:
+        """Bring in what the stream may have lost, when that is due; for after the minute's orders.
+
+        What is found is shown to strategies from the next minute on, as every late bar is.
+        """
+        batch = self.receiver.audit(minute)
+        if batch is None:
+            return
+        try:
+            self._audited = self._judge(batch, Mode.LIVE).suspects
+        except DataError as error:
+            log.error("audit not used", extra={"minute": minute.isoformat(), "cause": str(error)})
+        self.write_rows()
+
+    def write_rows(self) -> None:
+        """Hand the recorder what waits for it: no order waits for a row to be written (I11).
+
+        A process that dies before this loses the rows of one minute. The next one asks for its bars
+        again, and what was decided on its signals is in the ledger.
+        """
+        unwritten, self._unwritten = self._unwritten, []
+        for write in unwritten:
+            write()
 
     # ---- what is known --------------------------------------------------------------------
 
@@ -254,13 +282,19 @@ class Cycle:
         )
         self.tape.add(result.bars, now)
         self._levels.note(result)
-        self.desk.recorder.bars(result.prints(known_at=now, provider=batch.provider, feed=feed))
+        self._unwritten.append(partial(self._record, result, now, batch.provider))
         if not result.quarantine.is_empty():
             log.warning(
                 "bars refused", extra={"rows": result.quarantine.height, "verdict": result.verdict.value}
             )
-            self.desk.recorder.quarantine(result.quarantine)
         return result
+
+    def _record(self, result: Inspection, known_at: datetime, provider: str) -> None:
+        """Keep every print and every refusal of a delivery."""
+        recorder, feed = self.desk.recorder, self.desk.market.feed
+        recorder.bars(result.prints(known_at=known_at, provider=provider, feed=feed))
+        if not result.quarantine.is_empty():
+            recorder.quarantine(result.quarantine)
 
     def _running(self) -> Iterable[StrategyRunner]:
         return (strategy for strategy in self.desk.strategies if strategy.name not in self._stopped)

@@ -5,9 +5,12 @@ is filed by kind: bars wait here for their minute's ingest, quotes and trades go
 who is halted. `due` says until when a minute is waited for (desk/watermark.py). At the ingest the heard bars
 are handed over, and the history is asked
 
-- for everything since the last ingest: at the start, after every change of the connection (nothing is
-  replayed after a gap), and every `AUDIT_EVERY`, for a single lost frame nobody notices;
+- for everything since the last ingest: at the start, and after every change of the connection (nothing is
+  replayed after a gap);
 - for the symbols that were waited for in vain.
+
+Every `AUDIT_EVERY` the history is asked for everything although nothing is known to be missing, for a single
+lost frame nobody notices: after the minute's orders, because no order should wait for what is a precaution.
 
 A stream that brought no bar of a minute of which the history has some is mute, whatever it answers, and is
 renewed; at the first, second, fourth, eighth such minute in a row, so that a stream that cannot help does not
@@ -205,6 +208,22 @@ class Receiver:
             batches.append(made)
         return tuple(batches)
 
+    def audit(self, minute: datetime) -> Batch | None:
+        """Give what the history says of the last minutes, when that is due; None where it did not answer."""
+        end, market = minute + MINUTE, self.desk.market
+        if self.desk.stream is None or self._in_doubt or self._asked_to is None:
+            return None  # the next ingest asks for everything
+        if end < self._asked_to + AUDIT_EVERY:
+            return None
+        start = max(self._asked_to - OVERLAP, self._opens_at())
+        try:
+            told = market.bars(self.symbols, start, end)
+        except BrokerUnavailable as error:
+            log.warning("history did not answer an audit", extra={"cause": str(error)})
+            return None
+        self._learn(minute, told, everything=True)
+        return Batch(told, market.provider)
+
     def taken(self, minute: datetime) -> None:
         """Forget what `batches` gave of a minute: it was judged."""
         now = self.desk.now()
@@ -214,7 +233,7 @@ class Receiver:
 
     def _ask(self, minute: datetime, *, start: datetime, end: datetime) -> pl.DataFrame | None:
         """Ask the history for what may be missing; None where nothing is, or where it did not answer."""
-        everything = self._in_doubt or self._asked_to is None or end >= self._asked_to + AUDIT_EVERY
+        everything = self._in_doubt or self._asked_to is None
         missing = self.watermark.overdue(minute, excused=frozenset(self.halted))
         if not everything and not missing:
             self._mute_minutes = 0
@@ -228,15 +247,19 @@ class Receiver:
                 raise
             log.warning("history did not answer; going on with what was heard", extra={"cause": str(error)})
             return None
+        self._learn(minute, told, everything=everything)
+        return told
+
+    def _learn(self, minute: datetime, told: pl.DataFrame, *, everything: bool) -> None:
+        """Take in what the history's bars say of the stream and of the symbols' habits."""
         if everything:
             self._in_doubt = False
-            self._asked_to = end
+            self._asked_to = minute + MINUTE
         self._doubt_the_mute(minute, told)
         now = self.desk.now()
         for symbol, ts in _minutes_of(told):
             if symbol in self.watermark.symbols and isinstance(ts, datetime) and self._is_recent(ts, now):
                 self.watermark.told(str(symbol), ts)
-        return told
 
     def _is_recent(self, ts: datetime, now: datetime) -> bool:
         """Tell whether a bar says something of a symbol's habits."""

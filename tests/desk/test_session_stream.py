@@ -150,6 +150,32 @@ def test_history_is_asked_at_the_start_and_as_an_audit_only() -> None:
     assert {symbols for symbols, _, _ in day.history.calls} == {r.SYMBOLS}
 
 
+def test_an_audit_waits_for_the_minute_s_orders() -> None:
+    """While the stream lacks nothing, the history is asked only after the strategies judged the minute."""
+    asked: list[tuple[datetime, datetime]] = []  # up to which minute, and the newest minute judged by then
+
+    def note(place: Venue, desk: Desk) -> None:
+        judged = [LATE]
+        (strategy,), bars, signals = desk.strategies, desk.market.bars, desk.strategies[0].signals
+
+        def noted(symbols: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+            asked.append((end - MINUTE, judged[-1]))
+            return bars(symbols, start, end)
+
+        def judging(shown: pl.DataFrame) -> pl.DataFrame:
+            judged.append(shown["ts"].max())
+            return signals(shown)
+
+        desk.market.bars, strategy.signals = noted, judging  # type: ignore[method-assign]
+
+    day = heard_day(prepare=note)
+
+    assert set(decided_after(day)) == {1.0}
+    audits = asked[2:]  # after the warm-up's and the session's so far
+    assert len(audits) > 5
+    assert all(upto == judged for upto, judged in audits)
+
+
 def test_heard_and_polled_days_know_the_same_bars() -> None:
     """The prints kept of a heard day are those of a polled one."""
     heard = heard_day()
