@@ -19,7 +19,7 @@ The order of the rules is fixed, from cheap and absolute to sums over the book, 
 Exits pass in REDUCING, under a latch, on stale data, over every limit: they only take exposure away,
 which EXIT_EXCEEDS_POSITION makes sure of (net may still rise for a moment, when half a hedge leaves
 first). HALTED lets through only exits flagged `flatten`, those of
-the kill switch and of a person's flatten.
+the kill switch, of a flatten and of a position's protection.
 
 The intents of one minute are judged one after another, each against a view that contains those already
 approved (`review_all`): there is no race between signals (F3), and no limit is passed by many small
@@ -57,7 +57,7 @@ def review(
         intent: What the desk would like to send.
         view: The book of this minute, with everything approved so far in it.
         limits: What is held against.
-        flatten: Whether this exit is the kill switch's or a person's flatten.
+        flatten: Whether this exit is the kill switch's, a flatten's or a position's protection.
     """
     checks = []
     replaced, view = _without_replaced(intent, view)

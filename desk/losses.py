@@ -147,9 +147,9 @@ def allowed(state: TradingState, purpose: Purpose, *, flatten: bool = False) -> 
     """Tell whether a trading state lets an order of this purpose through.
 
     Args:
-        state: ACTIVE lets all through, REDUCING exits, HALTED only the kill switch's flatten.
+        state: ACTIVE lets all through, REDUCING exits, HALTED only a flatten.
         purpose: Entry or exit.
-        flatten: Whether the order is the kill switch's or flatten's own exit.
+        flatten: Whether the exit is the kill switch's, a flatten's or a position's protection.
     """
     if flatten and purpose is Purpose.EXIT:
         return True

@@ -4,6 +4,9 @@
 at every protective order whose position is gone. The last price is the newest mark of the ledger
 (`MinuteClosed`), so a restart decides the same. Everything goes through the gate and the ledger.
 
+HALTED holds back entries and what strategies want; a position keeps the protection its rules give it, as a
+stop that rests at the broker does anyway. A symbol in doubt is left alone here as everywhere.
+
 `release` clears the way for an exit that the strategy itself wants.
 """
 
@@ -25,6 +28,7 @@ from desk.settler import settle
 from desk.sizer import Key, exit_intent
 from desk.views import MarketView, gate_view, working
 from schemas.orders import Approval, OrderState, Purpose
+from schemas.risk import TradingState
 from schemas.settings import ExitSettings
 
 log = logging.getLogger(__name__)
@@ -49,11 +53,17 @@ def protect(desk: Desk) -> None:
                 cancel(desk, desk.portfolio.orders[found.client_order_id], cause=found.why)
             case Leave():
                 log.info("protective exit", extra={"symbol": held.symbol, "why": found.why})
-                flatten(desk, reason=found.why, only={(held.strategy, held.symbol)})
+                only = {(held.strategy, held.symbol)}
+                flatten(desk, reason=found.why, emergency=_is_halted(desk), only=only)
             case Rest():
                 _rest(desk, held, found)
             case _:
                 assert_never(found)
+
+
+def _is_halted(desk: Desk) -> bool:
+    """Tell whether protection needs the word that lets an exit pass a HALTED desk."""
+    return desk.portfolio.trading_state is TradingState.HALTED
 
 
 def release(desk: Desk, keys: Collection[Key]) -> None:
@@ -138,7 +148,7 @@ def _rest(desk: Desk, held: Held, found: Rest) -> None:
     intent = resting_intent(leaving, found)
     if intent.client_order_id in desk.portfolio.denied_ids:
         return  # one denial a minute says it all
-    verdict = review(intent, gate_view(desk, MarketView()), desk.settings.risk)
+    verdict = review(intent, gate_view(desk, MarketView()), desk.settings.risk, flatten=_is_halted(desk))
     if not isinstance(verdict, Approval):
         log.info("protective order denied", extra={"denial": verdict.message})
     place(desk, ((intent, verdict),))

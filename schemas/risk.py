@@ -14,7 +14,7 @@ class TradingState(StrEnum):
 
     ACTIVE = "active"
     REDUCING = "reducing"  # exits only
-    HALTED = "halted"  # nothing but the kill switch's own flatten
+    HALTED = "halted"  # nothing but a flatten and what protects a position
 
 
 class LatchName(StrEnum):

@@ -12,6 +12,7 @@ from desk.exchange.venue import Venue
 from schemas import events as ev
 from schemas.bars import RAW_SCHEMA
 from schemas.orders import BrokerOrder, OrderClass, OrderIntent, OrderType, Purpose
+from schemas.risk import TradingState
 from schemas.settings import ExitsAt, ExitSettings, SessionSettings, Settings, StrategySettings
 from schemas.signals import SIGNAL_SCHEMA
 from tests import rehearsal as r
@@ -182,6 +183,37 @@ def test_the_desk_watches_where_it_is_told_to() -> None:
     assert day.protective == []
     assert "stop-loss" in day.exits[0].reason
     assert day.place.positions() == ()
+
+
+@pytest.mark.parametrize("at", ExitsAt)
+@pytest.mark.parametrize("minute", [0, 5], ids=["before it is protected", "while it is held"])
+def test_r5_a_halted_desk_still_protects_what_it_holds(at: ExitsAt, minute: int) -> None:
+    """HALTED by whatever, a falling position is left at its stop, at the venue or by the desk (R5)."""
+    place, ledger = Venue(market([*FLAT, 98.5, 98.0]), session_date=DAY), r.new_ledger()
+    rules = ExitSettings(stop_frac=D("0.01"), at=at)
+    desk = r.desk_on(place, ledger, strategy=LongFrom(), configured=settings(rules))
+    session = r.session_of(desk, DAY)
+    steps = session.steps()
+
+    class Stop(BaseException):
+        pass
+
+    def trade(bar, signals):  # type: ignore[no-untyped-def]
+        outcome = steps.trade(bar, signals)
+        if bar == OPEN + minute * MINUTE:
+            halted = ev.TradingStateChanged(at=desk.now(), state=TradingState.HALTED, cause="test", by="me")
+            desk.journal.record(halted)
+        if bar >= OPEN + 14 * MINUTE:
+            raise Stop
+        return outcome
+
+    with pytest.raises(Stop):
+        session.run(type(steps)(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+
+    sides = [done.side.value for done in place.fills_since(OPEN)]
+    assert sides.count("buy") > 0
+    assert "sell" in sides
+    assert place.positions() == ()
 
 
 def test_a_venue_that_refuses_leaves_it_to_the_desk() -> None:
