@@ -71,7 +71,7 @@ def duplicate(intent: OrderIntent, view: GateView) -> Finding:
 def trading_state(intent: OrderIntent, view: GateView, *, flatten: bool) -> Finding:
     """Judge the trading state (R5)."""
     ok = allowed(view.state, intent.purpose, flatten=flatten)
-    rest = "only exits pass" if view.state is TradingState.REDUCING else "nothing but a flatten and protection passes"
+    rest = "only exits pass" if view.state is TradingState.REDUCING else "only a flatten or protection passes"
     return kept(Reason.TRADING_STATE, ok, f"trading state is {view.state.value}, {rest}")
 
 

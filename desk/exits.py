@@ -7,8 +7,8 @@ there is one watcher a position at any moment:
   (one fills, the other is canceled); a stop, a target or a trail alone as a simple order;
 - the desk, where the broker cannot: fractions of a share (Alpaca takes no complex or trailing order of
   them), a target together with a trail (no such order exists), while an entry of the position still
-  works (its size changes), after the broker refused the resting order, or because `at: desk` says so. The
-  desk looks at each minute's last price, so its exits are a minute coarse.
+  works (its size changes), after the broker (or a person there) would not keep the resting order twice, or
+  because `at: desk` says so. The desk looks at each minute's last price, so its exits are a minute coarse.
 
 A resting order holds the shares (ALPACA.md §2.4), so it is canceled, and known to be ended, before any
 other exit of the position is sent. `decide` therefore never asks for both, and asks for nothing while the

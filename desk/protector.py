@@ -117,7 +117,7 @@ def _positions(desk: Desk, rules: dict[str, ExitSettings]) -> Iterator[Held]:
 
 
 def _refusals(desk: Desk, key: Key) -> int:
-    """Count the protective orders refused this session since the last entry of the position was planned."""
+    """Count the protective orders the broker would not keep since the session's last entry was planned."""
     today = booking_date(desk.now())
     count = 0
     for order in reversed(desk.portfolio.orders.values()):
@@ -126,8 +126,14 @@ def _refusals(desk: Desk, key: Key) -> int:
             continue
         if intent.purpose is Purpose.ENTRY:
             break
-        count += intent.protects and order.state is OrderState.REJECTED
+        count += intent.protects and _is_unwanted(order)
     return count
+
+
+def _is_unwanted(order: Order) -> bool:
+    """Tell whether the broker refused an order, or it ended there unfilled without our asking."""
+    dropped = order.state in (OrderState.CANCELED, OrderState.EXPIRED) and order.cancel_asked_at is None
+    return order.state is OrderState.REJECTED or (dropped and order.filled_qty == 0)
 
 
 def _rest(desk: Desk, held: Held, found: Rest) -> None:

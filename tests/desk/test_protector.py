@@ -185,6 +185,23 @@ def test_the_desk_watches_where_it_is_told_to() -> None:
     assert day.place.positions() == ()
 
 
+def test_a_venue_that_takes_and_drops_leaves_it_to_the_desk() -> None:
+    """Whoever cancels the resting order, the venue or a person: after the second the desk watches itself."""
+
+    def dropped(place: Venue, order: OrderIntent) -> BrokerOrder:
+        stated = place.submit(order)
+        if order.protects:
+            place.cancel(stated.broker_order_id)
+        return stated
+
+    for rules in (ExitSettings(stop_frac=D("0.01")), BOTH):
+        day = play(rules, [*FLAT, 98.5, 98.0], wrap=lying(dropped))
+
+        assert len(day.protective) == 2
+        assert [order.reason.split(":")[0] for order in day.exits] == ["stop-loss"]
+        assert day.place.positions() == ()
+
+
 @pytest.mark.parametrize("at", ExitsAt)
 @pytest.mark.parametrize("minute", [0, 5], ids=["before it is protected", "while it is held"])
 def test_r5_a_halted_desk_still_protects_what_it_holds(at: ExitsAt, minute: int) -> None:
