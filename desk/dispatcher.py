@@ -9,11 +9,12 @@ broker said that it does not know it: the broker takes an id once, so that canno
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from desk.desk import Desk
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
 from desk.portfolio import Order
-from desk.scribe import follow, follow_nested
+from desk.scribe import follow, follow_answers, follow_nested
 from schemas.events import (
     AnyEvent,
     CancelRefused,
@@ -39,6 +40,11 @@ Judged = tuple[OrderIntent, Approval | Denial]
 def place(desk: Desk, judged: Sequence[Judged]) -> None:
     """Write every verdict ahead in one synced append, then send what was approved, in order.
 
+    The answers are written in one append after the last send, since every order waits for what is written
+    before it. A process that dies between a send and that append finds its order planned, as one does that
+    dies before the answer came, and asks the broker under the order's own id: nothing is lost (I1, I2).
+    Refusals and lost answers are written at once.
+
     Raises:
         LedgerUnavailable: nothing was written, so nothing was sent.
         LeaseLost: another session has the account; nothing was sent.
@@ -46,21 +52,37 @@ def place(desk: Desk, judged: Sequence[Judged]) -> None:
     now = desk.now()
     events: list[AnyEvent] = []
     for intent, verdict in judged:
-        facts = {"correlation_id": intent.correlation_id, "signal": intent.reason}
         if isinstance(verdict, Approval):
-            log.info("intent approved", extra={**facts, "client_order_id": intent.client_order_id})
             events.append(OrderPlanned(at=now, intent=intent, approval=verdict))
         else:
-            log.info("intent denied", extra={**facts, "denial": verdict.message})
             events.append(IntentDenied(at=now, intent=intent, denial=verdict))
     desk.journal.record(*events)
+    _send_all(desk, [intent for intent, verdict in judged if isinstance(verdict, Approval)])
     for intent, verdict in judged:
-        if not isinstance(verdict, Approval):
-            continue
-        if intent.purpose is Purpose.ENTRY and LatchName.KILL in desk.portfolio.latches:
-            _withhold(desk, intent)
-        else:
-            submit(desk, intent)
+        if isinstance(verdict, Denial):
+            facts = {"correlation_id": intent.correlation_id, "signal": intent.reason}
+            log.info("intent denied", extra={**facts, "denial": verdict.message})
+
+
+def _send_all(desk: Desk, intents: Sequence[OrderIntent]) -> None:
+    """Send planned orders, and write down the answers whatever ends the sending."""
+    answers: list[tuple[BrokerOrder, datetime]] = []
+    sent: list[OrderIntent] = []
+    try:
+        for intent in intents:
+            if answers:
+                desk.journal.catch_up()  # a person may have killed the desk since the last send
+            if intent.purpose is Purpose.ENTRY and LatchName.KILL in desk.portfolio.latches:
+                _withhold(desk, intent)
+                continue
+            stated = _sent(desk, intent, partial(desk.broker.submit, intent))
+            if stated is not None:
+                answers.append((stated, desk.now()))
+                sent.append(intent)
+    finally:
+        follow_answers(desk, answers)
+    for intent, (stated, _) in zip(sent, answers, strict=True):
+        _tell_sent(intent, stated)
 
 
 def replace(desk: Desk, order: Order, intent: OrderIntent, approval: Approval) -> OrderState:
@@ -113,16 +135,40 @@ def submit(desk: Desk, intent: OrderIntent) -> OrderState:
 
 
 def _answered(desk: Desk, intent: OrderIntent, send: Callable[[], BrokerOrder]) -> OrderState:
-    """Send once, if the account is still ours: this process may have slept since it wrote ahead (I12)."""
+    """Send once, record the answer, and give the order's state."""
+    stated = _sent(desk, intent, send)
+    if stated is not None:
+        follow_nested(desk, stated)
+        _tell_sent(intent, stated)
+    return desk.portfolio.orders[intent.client_order_id].state
+
+
+def _tell_sent(intent: OrderIntent, stated: BrokerOrder) -> None:
+    log.info(
+        "order sent",
+        extra={
+            "client_order_id": intent.client_order_id,
+            "correlation_id": intent.correlation_id,
+            "broker_order_id": stated.broker_order_id,
+            "signal": intent.reason,
+        },
+    )
+
+
+def _sent(desk: Desk, intent: OrderIntent, send: Callable[[], BrokerOrder]) -> BrokerOrder | None:
+    """Send once, if the account is still ours: this process may have slept since it wrote ahead (I12).
+
+    Gives the broker's answer, to be written down by the caller; None for a refusal or none, which is written.
+    """
     client_order_id = intent.client_order_id
     facts = {"client_order_id": client_order_id, "correlation_id": intent.correlation_id}
     desk.journal.renew()
     try:
-        stated = send()
+        return send()
     except Rejected as refusal:
         if desk.portfolio.orders[client_order_id].state is OrderState.UNKNOWN:
             log.warning("order not sent again", extra={**facts, "cause": str(refusal)})
-            return OrderState.UNKNOWN  # it speaks of this send; the first one may have arrived (I4)
+            return None  # it speaks of this send; the first one may have arrived (I4)
         log.warning("order rejected", extra={**facts, "code": refusal.code, "message_text": str(refusal)})
         desk.journal.record(
             OrderRejected(
@@ -135,10 +181,7 @@ def _answered(desk: Desk, intent: OrderIntent, send: Callable[[], BrokerOrder]) 
             desk.journal.record(
                 OrderOutcomeLost(at=desk.now(), client_order_id=client_order_id, cause=str(lost))
             )
-    else:
-        follow_nested(desk, stated)
-        log.info("order sent", extra={**facts, "broker_order_id": stated.broker_order_id})
-    return desk.portfolio.orders[client_order_id].state
+    return None
 
 
 def cancel(desk: Desk, order: Order, *, cause: str) -> None:

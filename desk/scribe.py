@@ -6,7 +6,7 @@ different shows as a break.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 from desk.desk import Desk
@@ -70,6 +70,17 @@ def follow_nested(desk: Desk, stated: BrokerOrder) -> None:
     """Record what an answer that nests legs says of our order and of each of its legs."""
     follow(desk, stated)
     _end_with_legs(desk, (stated,), nested=True)
+
+
+def follow_answers(desk: Desk, answers: Sequence[tuple[BrokerOrder, datetime]]) -> None:
+    """Record the answers to several orders, each with its instant: plain acknowledgements in one append."""
+    found = [status_events(desk.portfolio, stated, now=at) for stated, at in answers]
+    try:
+        desk.journal.record(*(events[0] for events in found if len(events) == 1))
+    except IllegalTransition as error:
+        log.warning("answers are recorded one by one", extra={"cause": str(error)})
+    for stated, _ in answers:
+        follow_nested(desk, stated)  # what is recorded already is no news
 
 
 def _end_with_legs(desk: Desk, stated: Iterable[BrokerOrder], *, nested: bool) -> None:

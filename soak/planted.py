@@ -24,10 +24,10 @@ PLANTED = (
         "write after send",
         "the order goes out before it is in the ledger (I1)",
         "desk/dispatcher.py",
-        "    desk.journal.record(*events)\n    for intent, verdict in judged:\n",
+        "    desk.journal.record(*events)\n    _send_all(",
         "    for intent, verdict in judged:\n        if isinstance(verdict, Approval):\n"
         "            desk.broker.submit(intent)\n"
-        "    desk.journal.record(*events)\n    for intent, verdict in judged:\n",
+        "    desk.journal.record(*events)\n    _send_all(",
     ),
     Planted(
         "post retried by the library",
