@@ -87,7 +87,7 @@ PLANTED = (
         "desk/tracker.py",
         "    if stated.filled_qty > order.filled_qty:\n        return tuple(events)\n",
         "",
-        ("tests/desk",),
+        ("tests/desk/test_session.py", "tests/desk/test_adversity.py", "tests/desk/test_prober.py"),
     ),
     Planted(
         "one leg ends all",
@@ -159,7 +159,7 @@ PLANTED = (
         "desk/flattener.py",
         "        if any(_holds_up(order, now=now, after=after) for order in working):",
         "        if any(_holds_up(order, now=now, after=after) for order in ()):",
-        ("tests/desk",),
+        ("tests/desk/test_session.py", "tests/desk/test_adversity.py", "tests/desk/test_protector.py"),
     ),
     Planted(
         "exit sent again to a gone position",
@@ -229,7 +229,7 @@ PLANTED = (
         '    facts = {"client_order_id": client_order_id, "correlation_id": intent.correlation_id}\n'
         "    desk.journal.renew()\n",
         '    facts = {"client_order_id": client_order_id, "correlation_id": intent.correlation_id}\n',
-        ("tests/desk",),
+        ("tests/tasks/test_two_sessions.py",),
     ),
     Planted(
         "events may be changed",
@@ -246,7 +246,7 @@ PLANTED = (
         "        last_seq = self._ledger.append(events)\n",
         "        for event in events:\n            self.portfolio.apply(event)\n"
         "        last_seq = self._ledger.append(events)\n",
-        ("tests/desk", "tests/simulation"),
+        ("tests/desk/test_session.py", "tests/desk/test_adversity.py"),
     ),
     Planted(
         "quantity rounded up",
