@@ -134,7 +134,7 @@ class Cycle:
             minute: left edge of the bar that was just accepted.
             bars: what `ingest` gave; with no bar of this minute nothing is evaluated.
         """
-        if bars.filter(pl.col("ts") == minute).is_empty():
+        if not (bars["ts"] == minute).any():
             return pl.DataFrame(schema=SIGNAL_SCHEMA)
         frames = [self._signals(strategy, minute) for strategy in self._running()]
         signals = pl.concat([pl.DataFrame(schema=SIGNAL_SCHEMA), *frames])
@@ -303,7 +303,7 @@ class Cycle:
         """Give one strategy's levels for the minute; a strategy that raises is stopped for the day."""
         try:
             said = strategy.signals(self.tape.frame(strategy.symbols))
-            return checked_signals(said.filter(pl.col("ts") == minute))
+            return checked_signals(said.filter(said["ts"] == minute))
         except Exception as error:  # a user's strategy may raise anything; see the module text
             log.exception("strategy stopped", extra={"strategy": strategy.name})
             self._stopped.add(strategy.name)

@@ -103,12 +103,11 @@ def levels_of(signals: pl.DataFrame, bar_ts: datetime) -> tuple[Level, ...]:
         signals: Columns of `schemas.signals.SIGNAL_SCHEMA`, any order; rows of other minutes are ignored.
         bar_ts: Left edge of the minute.
     """
-    names = ("ts", "strategy", "symbol", "target", "price", "reason")
-    rows = zip(*(signals[name].to_list() for name in names), strict=True)
+    chosen = signals.filter(signals["ts"] == bar_ts)
+    columns = (chosen[name].to_list() for name in ("strategy", "symbol", "target", "price", "reason"))
     levels = [
         Level(strategy=strategy, symbol=symbol, target=fraction(target), price=price, reason=reason)
-        for ts, strategy, symbol, target, price, reason in rows
-        if ts == bar_ts
+        for strategy, symbol, target, price, reason in zip(*columns, strict=True)
     ]
     return tuple(sorted(levels, key=lambda each: (-abs(each.target), each.strategy, each.symbol)))
 

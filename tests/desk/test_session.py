@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import polars as pl
 import pytest
 
 from desk.closing import close_day
@@ -47,6 +48,56 @@ def test_a_whole_day_ends_flat_with_books_the_auditor_agrees_with() -> None:
     assert all(order.state.is_terminal for order in desk.portfolio.orders.values())
     assert closed.cash == desk.portfolio.cash
     assert kinds(ledger, ev.BreakFound) == []
+
+
+class Slow(r.Frames):
+    """A recorder that notes how many orders of a minute were planned when its rows came."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self.planned: dict[datetime, int] = {}  # by minute, when its rows were handed over
+
+    def signals(self, frame: pl.DataFrame) -> None:
+        super().signals(frame)
+        if frame.height > 0:
+            self.planned[frame["ts"].max()] = len(kinds(self.ledger, ev.OrderPlanned))
+
+
+def test_i11_no_order_waits_for_a_minute_s_rows_to_be_written() -> None:
+    """When the recorder is handed a minute's rows, every order of that minute was planned and sent (I11)."""
+    ledger = r.new_ledger()
+    recorder = Slow(ledger)
+
+    run_short(r.desk_on(short_venue(), ledger, recorder=recorder))
+
+    minutes = [order.intent.bar_ts for order in kinds(ledger, ev.OrderPlanned) if order.intent.attempt == 0]
+    entries = {minute for minute in minutes if minute in recorder.planned}
+    assert len(entries) > 5
+    for minute in entries:
+        upto = sum(order.intent.bar_ts <= minute for order in kinds(ledger, ev.OrderPlanned))
+        assert recorder.planned[minute] == upto
+
+
+def test_i11_rows_of_a_minute_that_fails_are_written() -> None:
+    """An order that cannot be written ends the session, and the minute's bars and signals are kept (I11)."""
+    ledger = Full()
+    recorder = r.Frames()
+
+    with pytest.raises(LedgerUnavailable):
+        run_short(r.desk_on(short_venue(), ledger, recorder=recorder))
+
+    assert recorder.said[-1].height > 0
+    assert recorder.printed[-1]["ts"].max() == recorder.said[-1]["ts"].max()
+
+
+class Full(MemoryLedger):
+    """A ledger whose disk is full as soon as an order is to be planned."""
+
+    def append(self, events: Sequence[ev.AnyEvent]) -> int:
+        if any(isinstance(event, ev.OrderPlanned) for event in events):
+            raise LedgerUnavailable("disk full")
+        return super().append(events)
 
 
 def test_i8_the_recorded_hash_is_what_a_replay_gives() -> None:
