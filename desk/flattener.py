@@ -58,7 +58,7 @@ def flatten(
         only: the holdings to close, by (strategy, symbol); all when None.
     """
     meant = _meant(desk, by_hand=by_hand, only=only)
-    cancel_resting(desk, cause=reason, only=only)
+    _cancel_resting(desk, cause=reason, only=only, by_hand=by_hand)
     intents = tuple(_exits(desk, meant, reason, emergency=emergency, by_hand=by_hand))
     if intents:
         place(desk, _judged(desk, intents, emergency=emergency))
@@ -84,13 +84,17 @@ def _judged(desk: Desk, intents: Sequence[OrderIntent], *, emergency: bool) -> t
     return tuple(result)
 
 
-def cancel_resting(desk: Desk, *, cause: str, only: Collection[Key] | None = None) -> None:
-    """Ask for a cancel of every working entry and protective order, or of those of some holdings."""
+def _cancel_resting(desk: Desk, *, cause: str, only: Collection[Key] | None, by_hand: bool) -> None:
+    """Ask for a cancel of every working entry and protective order, or of those of some holdings.
+
+    In a symbol in doubt the gate lets no exit through but a kill's, so its protective orders stay.
+    """
+    broken = frozenset() if by_hand else desk.portfolio.broken_symbols()
     for order in desk.portfolio.working_orders():
         intent = order.intent
-        if (intent.purpose is Purpose.ENTRY or intent.protects) and (
-            only is None or (intent.strategy, intent.symbol) in only
-        ):
+        is_meant = only is None or (intent.strategy, intent.symbol) in only
+        goes = intent.purpose is Purpose.ENTRY or (intent.protects and intent.symbol not in broken)
+        if is_meant and goes:
             cancel(desk, order, cause=cause)
 
 

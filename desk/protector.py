@@ -21,6 +21,7 @@ from desk.exits import Held, Leave, Rest, Withdraw, decide, resting_intent
 from desk.exposure import WorkingOrder
 from desk.flattener import attempts, flatten
 from desk.gate import review
+from desk.losses import allowed
 from desk.portfolio import Order
 from desk.positions import ZERO, Position
 from desk.scribe import booking_date
@@ -67,8 +68,12 @@ def _is_halted(desk: Desk) -> bool:
 
 
 def release(desk: Desk, keys: Collection[Key]) -> None:
-    """Cancel the protective orders of some holdings and wait a moment for the broker to say so."""
+    """Cancel the protective orders of some holdings and wait a moment for the broker to say so.
+
+    Where the gate would deny the exit (HALTED, a symbol in doubt) the protection is not given up for it.
+    """
     for _ in range(RELEASE_LOOKS):
+        keys = _may_leave(desk, keys)
         resting = [order for order in protective_orders(desk) if _key(order) in keys]
         if not resting:
             return
@@ -78,6 +83,14 @@ def release(desk: Desk, keys: Collection[Key]) -> None:
         if any(_key(order) in keys for order in protective_orders(desk)):
             desk.clock.sleep_until(desk.now() + RELEASE_POLL)
             settle(desk)
+
+
+def _may_leave(desk: Desk, keys: Collection[Key]) -> frozenset[Key]:
+    """Give the holdings whose exit the trading state and the books let through."""
+    if not allowed(desk.portfolio.trading_state, Purpose.EXIT):
+        return frozenset()
+    broken = desk.portfolio.broken_symbols()
+    return frozenset(key for key in keys if key[1] not in broken)
 
 
 def protective_orders(desk: Desk) -> tuple[Order, ...]:

@@ -11,8 +11,8 @@ from desk.exchange.market import FrameMarket
 from desk.exchange.venue import Venue
 from schemas import events as ev
 from schemas.bars import RAW_SCHEMA
-from schemas.orders import BrokerOrder, OrderClass, OrderIntent, OrderType, Purpose
-from schemas.risk import TradingState
+from schemas.orders import BrokerOrder, OrderClass, OrderIntent, OrderType, Purpose, Side
+from schemas.risk import LatchName, TradingState
 from schemas.settings import ExitsAt, ExitSettings, SessionSettings, Settings, StrategySettings
 from schemas.signals import SIGNAL_SCHEMA
 from tests import rehearsal as r
@@ -183,6 +183,46 @@ def test_the_desk_watches_where_it_is_told_to() -> None:
     assert day.protective == []
     assert "stop-loss" in day.exits[0].reason
     assert day.place.positions() == ()
+
+
+@pytest.mark.parametrize("why", ["the level is left", "a loss latched", "HALTED"])
+def test_f4_protection_is_not_given_up_for_an_exit_that_may_not_be_sent(why: str) -> None:
+    """In a symbol in doubt, or HALTED, the resting order is not canceled for an exit that is denied (F4)."""
+    place, ledger = Venue(market(FLAT), session_date=DAY), r.new_ledger()
+    until = 60 if why == "a loss latched" else 6
+    desk = r.desk_on(place, ledger, strategy=LongFrom(until), configured=settings(BOTH))
+    session = r.session_of(desk, DAY)
+    steps = session.steps()
+    resting: list[tuple[str, ...]] = []
+
+    class Stop(BaseException):
+        pass
+
+    def trade(bar, signals):  # type: ignore[no-untyped-def]
+        now = desk.now()
+        if bar == OPEN + 3 * MINUTE and why == "HALTED":
+            desk.journal.record(
+                ev.TradingStateChanged(at=now, state=TradingState.HALTED, cause="test", by="me")
+            )
+        elif bar == OPEN + 3 * MINUTE:
+            place.trade_by_hand(symbol=SYMBOL, side=Side.BUY, qty=D(7), price=None)
+        elif bar == OPEN + 6 * MINUTE and why == "a loss latched":
+            latched = ev.LatchSet(at=now, name=LatchName.DAILY_LOSS, number=D(2), limit=D(1), cause="test")
+            desk.journal.record(latched)
+        outcome = steps.trade(bar, signals)
+        if bar > OPEN + 6 * MINUTE:
+            resting.append(tuple(order.client_order_id for order in place.open_orders()))
+        if bar >= OPEN + 12 * MINUTE:
+            raise Stop
+        return outcome
+
+    with pytest.raises(Stop):
+        session.run(type(steps)(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+
+    assert desk.portfolio.broken_symbols() == (frozenset() if why == "HALTED" else {SYMBOL})
+    assert resting[0] != ()
+    assert set(resting) == {resting[0]}
+    assert [e for e in kinds(ledger, ev.CancelRequested)] == []
 
 
 def test_a_venue_that_takes_and_drops_leaves_it_to_the_desk() -> None:
