@@ -5,6 +5,8 @@ orders nor positions: cancel everything, bring the books level (adjusting every 
 the broker is the goal), and send market exits for what is held. The exits go through the ledger like
 every order (I1). A position still there after the last round raises; the latch stays in any case.
 
+Where the broker cannot be read, everything is canceled all the same, and nothing is closed unseen.
+
 A cancel that takes hours holds nothing up: after a few rounds the positions are closed beside it. And an
 account that is flat while an order of ours has no answer is not verified: the order may still arrive. That
 is said, naming it and until when, and whoever has the account looks again.
@@ -68,8 +70,11 @@ def kill(desk: Desk, *, cause: str, by: str) -> KillVerified:
             flat_looks += 1
             if flat_looks > FLAT_ROUNDS:
                 raise KillIncomplete(_what_may_arrive(desk))
-        else:
-            is_level = shown is not None and _work(desk, cause=cause, patient=number < CANCEL_ROUNDS)
+        elif shown is not None:
+            is_level = _work(desk, cause=cause, patient=number < CANCEL_ROUNDS)
+        elif number == 0:
+            desk.journal.renew()
+            _cancel_again(desk)  # reads may be held back (429) where a cancel is not
         desk.clock.sleep_until(desk.now() + POLL)
         settle(desk, resend=is_level, urgent=True)
     raise KillIncomplete(_what_is_left(desk))
@@ -155,7 +160,7 @@ def _cancel_again(desk: Desk) -> None:
     """Ask once more for all; that it was not confirmed keeps nobody from closing positions."""
     try:
         desk.broker.cancel_all()
-    except (OutcomeUnknown, Rejected) as error:
+    except (BrokerUnavailable, OutcomeUnknown, Rejected) as error:
         log.error("cancel of everything was not confirmed", extra={"cause": str(error)})
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from desk.closing import close_day
-from desk.errors import BrokerUnavailable, NotReady, OpenBreaks
+from desk.errors import BrokerUnavailable, KillIncomplete, NotReady, OpenBreaks
 from desk.exchange.generated import GeneratedMarket
 from desk.exchange.venue import Venue
 from desk.kill import kill, latch_events
@@ -396,3 +396,27 @@ def test_start_up_refuses_a_clock_that_differs_from_the_brokers(seconds: float, 
     else:
         with pytest.raises(NotReady, match=r"clock differs from the broker's by 5\.1 s, limit 5 s"):
             recover(desk, SHORT_DAY)
+
+
+def test_i14_a_kill_cancels_also_while_nothing_can_be_read() -> None:
+    """A 429 or an outage of reads holds back what we ask, not the cancel of everything (I14)."""
+    place, ledger = short_venue(), r.new_ledger()
+    is_silent = False
+
+    class Mute(Liar):
+        def open_orders(self):
+            if is_silent:
+                raise BrokerUnavailable("GET /v2/orders: withheld after 429")
+            return self.place.open_orders()
+
+    desk = r.desk_on(place, ledger, wrap=lambda venue: Mute(venue, lambda v, i: v.submit(i)))
+    recover(desk, SHORT_DAY)
+    resting = intent("mqd-resting", qty="1", limit_price="1.00")
+    place.submit(resting.model_copy(update={"session_date": SHORT_DAY}))
+    assert len(place.open_orders()) == 1
+    is_silent = True
+
+    with pytest.raises(KillIncomplete, match="does not answer"):
+        kill(desk, cause="test", by="me")
+
+    assert place.open_orders() == ()
