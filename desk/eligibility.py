@@ -191,7 +191,7 @@ def no_open_break(intent: OrderIntent, view: GateView) -> Finding:
     """
     is_locked = intent.purpose is Purpose.ENTRY and intent.symbol in view.locked
     ok = intent.symbol not in view.broken and not is_locked
-    return kept(Reason.OPEN_BREAK, ok, f"{intent.symbol} is locked by an open break")
+    return kept(Reason.OPEN_BREAK, ok, f"{intent.symbol} is locked by a break that is open or not booked yet")
 
 
 def eligible_symbol(intent: OrderIntent, view: GateView) -> Finding:
