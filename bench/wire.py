@@ -7,7 +7,16 @@ session: Prefect server, flow and tasks, the ledger's synced writes, alpaca-py. 
 alpaca-py script hears the same bars and posts one market order a minute when the last symbol has arrived: no
 ledger, no gate, no Prefect. The distance between the two is what the desk costs.
 
-Goals: p99 below 50 ms at 100 symbols, below 250 ms at 500.
+Goals: p99 below 50 ms at 100 symbols, below 250 ms at 500, over the minutes in which every symbol printed.
+Minutes in which a symbol did not print are rows of their own, without a goal: they are decided at a deadline
+(desk/watermark.py) and after asking the history, so their time is a setting and not a speed. The generated
+market leaves out one bar in 200, so at 100 symbols about half the minutes are of that kind, and at 500 nearly
+all: there the goal is held against what few whole minutes the hour has, if any.
+
+`PACE` is how many times faster than life the exchange runs. What a minute costs the Prefect server, the
+exchange and the session's own work after its orders (warehouse, fills, valuation) comes so many times more
+often than in life, on the same two cores: at 60 a minute lasts one second, and a minute's tail reaches into
+the next minute's bars on a busy machine. At 20 it lasts three.
 """
 
 import json
@@ -18,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -34,9 +44,9 @@ from desk.hours import session_hours
 from soak.stage import STRATEGY, configure, session_process
 
 DAY = date(2025, 11, 26)
-PACE = 60.0
+PACE = 20.0  # see the module text
 MINUTES = 60
-LEAD = timedelta(minutes=15)  # the programs start up before the bell: 15 s of ours
+LEAD = timedelta(minutes=5)  # the programs start up before the bell: 15 s of ours
 SYMBOLS = {10: None, 100: 50.0, 500: 250.0}  # how many, and the goal in ms
 SEED = 3
 BAR_MARK = b"\xa1T\xa1b"  # msgpack of {"T": "b"}'s inside: a frame with minute bars
@@ -44,37 +54,57 @@ NAMES = tuple(f"{a}{b}{c}" for a in "ABCDEFGH" for b in "ABCDEFGH" for c in "ABC
 STAMPS = "/bench/stamps"
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Sorted milliseconds from bars to order, one an order."""
+
+    whole: list[float]  # of minutes in which every symbol printed
+    lacking: list[float]  # of minutes in which a symbol did not
+
+
 def run() -> list[dict[str, object]]:
-    """Measure and give two rows per size and program."""
+    """Measure and give the rows of each size and program."""
     rows: list[dict[str, object]] = []
     for count, goal in SYMBOLS.items():
-        desk, bare = (_measure(program, count) for program in ("desk", "bare"))
-        for name, found, limit in (("desk", desk, goal), ("bare alpaca-py script", bare, None)):
-            title = f"{name}, {count} symbols, {len(found)} orders"
-            rows += [_row(f"{title}, p50", _at(found, 50)), _row(f"{title}, p99", _at(found, 99), limit)]
-        rows.append(
-            {**_row(f"desk over bare, {count} symbols, p50", _at(desk, 50) / _at(bare, 50)), "unit": "times"}
-        )
+        desk, bare = (measure(program, count) for program in ("desk", "bare"))
+        rows += _rows("desk", count, desk, goal) + _rows("bare alpaca-py script", count, bare, None)
+        if desk.whole and bare.whole:
+            times = _at(desk.whole, 50) / _at(bare.whole, 50)
+            rows.append({**_row(f"desk over bare, {count} symbols, p50", times), "unit": "times"})
     return rows
 
 
-def _measure(program: str, count: int) -> list[float]:
-    """Give the sorted milliseconds from bars to order of one program over the hour."""
+def _rows(name: str, count: int, taken: Taken, goal: float | None) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for minutes, found, limit in (("", taken.whole, goal), (", a bar missing", taken.lacking, None)):
+        title = f"{name}, {count} symbols{minutes}, {len(found)} orders"
+        if found:
+            rows += [_row(f"{title}, p50", _at(found, 50)), _row(f"{title}, p99", _at(found, 99), limit)]
+    return rows
+
+
+def measure(program: str, count: int, *, pace: float = PACE) -> Taken:
+    """Time one program ("desk" or "bare") over the hour."""
     with ExitStack() as stack:
         platform = stack.enter_context(_platform()) if program == "desk" else None
-        url = stack.enter_context(_exchange(count))
+        url = stack.enter_context(_exchange(count, pace))
         stack.enter_context(_script(url, count) if platform is None else _session(platform, url, count))
-        time.sleep((LEAD + timedelta(minutes=MINUTES)).total_seconds() / PACE)
+        time.sleep((_lead(pace) + timedelta(minutes=MINUTES)).total_seconds() / pace)
         stamps = _get(url + STAMPS)
-    published = {minute: at for minute, at in stamps["published"]}
-    found = [
-        (at - published[name.rsplit("-", 2)[1]]) * 1000
-        for name, at in stamps["received"]
-        if name.rsplit("-", 2)[-1].startswith(("n", "x0")) and name.rsplit("-", 2)[1] in published
-    ]
-    if not found:
+    published = {minute: (at, symbols) for minute, at, symbols in stamps["published"]}
+    taken = Taken(whole=[], lacking=[])
+    for name, received in stamps["received"]:
+        _, minute, purpose = name.rsplit("-", 2)
+        if purpose.startswith(("n", "x0")) and minute in published:
+            at, symbols = published[minute]
+            (taken.whole if symbols == count else taken.lacking).append((received - at) * 1000)
+    if not taken.whole and not taken.lacking:
         raise RuntimeError(f"{program} sent no order for {count} symbols")
-    return sorted(found)
+    return Taken(whole=sorted(taken.whole), lacking=sorted(taken.lacking))
+
+
+def _lead(pace: float) -> timedelta:
+    return LEAD * (pace / PACE)
 
 
 class Stamped:
@@ -84,12 +114,14 @@ class Stamped:
         """Wrap the exchange's application."""
         self.app = app
         self.published: dict[str, float] = {}  # "HHMM" of the bars, UTC
+        self.symbols: dict[str, set[str]] = {}  # who printed in it
         self.received: list[tuple[str, float]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the stamps, or stamp and pass on."""
         if scope.get("path") == STAMPS:
-            body = {"published": list(self.published.items()), "received": self.received}
+            published = [(minute, at, len(self.symbols[minute])) for minute, at in self.published.items()]
+            body = {"published": published, "received": self.received}
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": json.dumps(body).encode()})
         elif scope["type"] == "websocket" and scope["path"].startswith("/v2/"):
@@ -107,6 +139,7 @@ class Stamped:
                 for one in msgpack.unpackb(data, timestamp=3):
                     if one["T"] == "b":
                         self.published.setdefault(f"{one['t']:%H%M}", at)
+                        self.symbols.setdefault(f"{one['t']:%H%M}", set()).add(one["S"])
             await send(message)
 
         return stamped
@@ -125,7 +158,7 @@ class Stamped:
         return read
 
 
-def serve(count: int) -> None:
+def serve(count: int, pace: float) -> None:
     """Serve a stamped exchange in this process and print its address."""
     from desk.exchange.floor import Floor
     from desk.exchange.generated import GeneratedMarket
@@ -134,11 +167,11 @@ def serve(count: int) -> None:
     hours = session_hours(DAY)
     assert hours is not None, "a trading day"
     market = GeneratedMarket(SEED, NAMES[:count])
-    floor = Floor(market, session_date=DAY, starts_at=hours.opens_at - LEAD, seed=SEED)
-    options = ServerOptions(pace=PACE)
+    floor = Floor(market, session_date=DAY, starts_at=hours.opens_at - _lead(pace), seed=SEED)
+    options = ServerOptions(pace=pace)
     bound = listen(options.host, options.port)
     app = Stamped(build_app(floor, options))
-    serve_app(app, bound, on_ready=lambda: print(urls_of(bound).url, flush=True))  # type: ignore[arg-type]
+    serve_app(app, bound, on_ready=lambda: print(urls_of(bound).url, flush=True))
 
 
 def bare(url: str, count: int) -> None:
@@ -174,8 +207,8 @@ def bare(url: str, count: int) -> None:
 
 
 @contextmanager
-def _exchange(count: int) -> Iterator[str]:
-    with _child("serve", str(count), stdout=subprocess.PIPE) as process:
+def _exchange(count: int, pace: float) -> Iterator[str]:
+    with _child("serve", str(count), str(pace), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
 
@@ -239,6 +272,6 @@ def _row(name: str, value: float, goal: float | None = None) -> dict[str, object
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(int(sys.argv[2]))
+        serve(int(sys.argv[2]), float(sys.argv[3]))
     else:
         bare(sys.argv[2], int(sys.argv[3]))
