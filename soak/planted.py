@@ -87,7 +87,7 @@ PLANTED = (
         "desk/tracker.py",
         "    if stated.filled_qty > order.filled_qty:\n        return tuple(events)\n",
         "",
-        ("tests/desk/test_session.py", "tests/desk/test_adversity.py", "tests/desk/test_prober.py"),
+        ("tests/desk/test_tracker.py",),
     ),
     Planted(
         "one leg ends all",
