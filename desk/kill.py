@@ -14,14 +14,16 @@ is said, naming it and until when, and whoever has the account looks again.
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from desk.bookkeeper import level_books
 from desk.desk import Desk
 from desk.errors import BrokerUnavailable, KillIncomplete, OutcomeUnknown, Rejected
 from desk.flattener import flatten
+from desk.hours import new_york
 from desk.own_order import Order
+from desk.portfolio import Portfolio
 from desk.prober import lose_pending, may_arrive_until
 from desk.settler import settle
 from desk.tracker import order_of
@@ -36,6 +38,7 @@ ROUNDS_MAX = 30
 POLL = timedelta(seconds=2)
 CANCEL_ROUNDS = 5  # ten seconds for cancels; then positions are closed beside what does not cancel
 FLAT_ROUNDS = 3  # looks at a flat account with an order unanswered, each asking about it, before saying so
+AGAIN = "the kill latch stays set, and a session or another `desk kill` looks again"
 EVERYTHING = Decimal("1e12")  # USD: any break is adjusted
 
 
@@ -65,11 +68,11 @@ def kill(desk: Desk, *, cause: str, by: str) -> KillVerified:
         first = first if first is not None else shown
         is_level = False
         if first is not None and shown == _FLAT:
-            if not _may_arrive(desk):
+            if not _may_arrive(desk.portfolio, desk.now()):
                 return _verified(desk, first)
             flat_looks += 1
             if flat_looks > FLAT_ROUNDS:
-                raise KillIncomplete(_what_may_arrive(desk))
+                raise KillIncomplete(f"{what_may_arrive(desk.portfolio, desk.now())}; {AGAIN}")
         elif shown is not None:
             is_level = _work(desk, cause=cause, patient=number < CANCEL_ROUNDS)
         elif number == 0:
@@ -86,24 +89,25 @@ def _verified(desk: Desk, first: "_Shown") -> KillVerified:
     return verified
 
 
-def _may_arrive(desk: Desk) -> tuple[Order, ...]:
+def _may_arrive(portfolio: Portfolio, now: datetime) -> tuple[Order, ...]:
     """Give the orders without an answer that may still come to life at the broker."""
-    now = desk.now()
     return tuple(
         order
-        for order in desk.portfolio.working_orders()
+        for order in portfolio.working_orders()
         if order.state is OrderState.UNKNOWN and now < may_arrive_until(order)
     )
 
 
-def _what_may_arrive(desk: Desk) -> str:
-    orders = _may_arrive(desk)
+def what_may_arrive(portfolio: Portfolio, now: datetime) -> str | None:
+    """Say why a flat account is not verified: unanswered orders, until when; None without any."""
+    orders = _may_arrive(portfolio, now)
+    if not orders:
+        return None
     names = ", ".join(order.intent.client_order_id for order in orders)
-    until = max((may_arrive_until(order) for order in orders), default=desk.now())
+    until = new_york(max(may_arrive_until(order) for order in orders))
     return (
-        f"the broker shows no open orders and no positions, but {len(orders)} orders without an answer may "
-        f"still arrive until {until:%H:%M} UTC: {names}; the kill latch stays set, and a session or another "
-        "`desk kill` looks again"
+        f"the broker shows no open orders and no positions, but {len(orders)} without an answer may "
+        f"still arrive until {until:%H:%M} New York: {names}"
     )
 
 

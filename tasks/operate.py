@@ -20,7 +20,7 @@ from desk.adapters.system_clock import SystemClock
 from desk.desk import Desk
 from desk.errors import BrokerError, ConfigError, KillIncomplete, LeaseHeld, NotReady
 from desk.journal import Journal
-from desk.kill import kill
+from desk.kill import AGAIN, kill, what_may_arrive
 from desk.portfolio import Portfolio
 from desk.ports import Broker
 from schemas.account import BrokerPosition
@@ -129,9 +129,11 @@ def kill_account(
             if verified is not None and look(broker).is_flat:
                 return verified
             if time.monotonic() >= deadline:
+                shown = look(broker)
+                unanswered = what_may_arrive(folded(account), instant_of(account)) if shown.is_flat else None
                 raise KillIncomplete(
                     f"{account.ledger.lease_holder()} did not verify the kill within {wait_s:.0f} s; "
-                    f"{look(broker).words}; the latch is set"
+                    f"{unanswered or shown.words}; {AGAIN}"
                 )
             time.sleep(_LOOK_S)
 

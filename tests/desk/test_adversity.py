@@ -374,7 +374,7 @@ def test_i14_a_kill_without_a_session_says_which_order_may_still_arrive() -> Non
     with pytest.raises(KillIncomplete, match="mqd-lost") as caught:
         kill(desk, cause="test", by="me")
 
-    assert "18:05 UTC" in str(caught.value)
+    assert "13:05 New York" in str(caught.value)
     assert kinds(ledger, ev.KillVerified) == []
     assert LatchName.KILL in desk.portfolio.latches
 
