@@ -80,6 +80,9 @@ def options(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and give its exit code; every expected trouble is one line on stderr."""
     command = typer.main.get_command(app)
+    if not arguments:
+        print(command.get_help(command.make_context("desk", [], resilient_parsing=True)), file=sys.stderr)
+        return MISTAKEN
     try:
         code = command.main(args=list(arguments), prog_name="desk", standalone_mode=False)
     except TyperException as error:

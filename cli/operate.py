@@ -54,7 +54,8 @@ def resume(
     by: Annotated[str, typer.Option(help="Who decides it; kept in the ledger.")],
     reason: Annotated[str, typer.Option(help="Why.")] = "released by a person",
     latch: Annotated[
-        list[LatchName] | None, typer.Option(help="Release this one; may be repeated. Default: asks.")
+        list[LatchName] | None,
+        typer.Option(help="Release this one; may be repeated. Default: asks where several are set."),
     ] = None,
     all_latches: Annotated[bool, typer.Option("--all", help="Release every latch.")] = False,
     pause: Annotated[

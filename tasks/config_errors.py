@@ -56,6 +56,12 @@ def _sentence(error: ErrorDetails, loc: tuple[str, ...]) -> str:
         return f"{key} is not a setting; {did_you_mean(loc[-1], _keys_beside(loc))}"
     if error["type"] == "missing":
         return f"{key} is missing"
+    context = error.get("ctx", {})
+    tag = str(context.get("discriminator", "")).strip("'")
+    if error["type"] == "union_tag_not_found":
+        return f"{key} is {_shown(error['input'])}; its {tag} is missing"
+    if error["type"] == "union_tag_invalid":
+        return f"{key}.{tag} is {context['tag']!r}; allowed: {context['expected_tags']}"
     return f"{key} is {_shown(error['input'])}; allowed: {_allowed(error, loc)}"
 
 

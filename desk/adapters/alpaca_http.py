@@ -24,6 +24,7 @@ would hold the desk for hours.
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal
@@ -219,7 +220,7 @@ class AlpacaHttp:
             return self._client.get(path, None if params is None else dict(params))
         except APIError as error:
             status, code, message = _refusal(error)
-            said = f"GET {path}: HTTP {status} {code} {message}".strip()
+            said = _said("GET", path, status, code, message)
             if status == 404 and code != "":
                 raise NotFound(said) from error
             if status in PASSING or status >= 500:
@@ -262,7 +263,7 @@ class AlpacaHttp:
             if status in REFUSALS or status == 429:
                 words = message or f"HTTP {status}"
                 raise Rejected(words, code=code or str(status), status=status) from error
-            raise OutcomeUnknown(f"{method} {path}: HTTP {status} {code} {message}".strip()) from error
+            raise OutcomeUnknown(_said(method, path, status, code, message)) from error
         except (OSError, ValueError, RecursionError, urllib3.exceptions.HTTPError) as error:
             if _never_connected(error):
                 raise Rejected(f"{method} {path}: not sent: {_cause(error)}", code=NOT_SENT) from error
@@ -285,6 +286,18 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:QUOTED_CHARS]}"
 
 
+def _said(method: str, path: str, status: int, code: str, message: str) -> str:
+    """Say an error answer in one line; a title that begins with the status does not say it twice."""
+    words = [f"{method} {path}: HTTP {status}", code, message.removeprefix(f"{status} ")]
+    return " ".join(word for word in words if word)
+
+
+def _plain(body: str) -> str:
+    """Quote a body that is no JSON in one line; of a proxy's HTML page only its title says anything."""
+    title = re.search(r"<title[^>]*>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)
+    return " ".join((title[1] if title is not None else body).split())[:QUOTED_CHARS]
+
+
 def _refusal(error: APIError) -> tuple[int, str, str]:
     """Read status, code and message of an error answer whose body may be anything."""
     status = error.status_code or 0
@@ -293,7 +306,7 @@ def _refusal(error: APIError) -> tuple[int, str, str]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        return status, "", " ".join(str(error).split())[:QUOTED_CHARS]
+        return status, "", _plain(str(error))
     code = body.get("code")
     message = body.get("message")
     return (

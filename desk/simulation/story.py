@@ -5,6 +5,8 @@ The facts are the ledger's rows and the venue's events as they were; nothing is 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from desk.hours import new_york
@@ -117,15 +119,16 @@ def _filled(facts: Facts) -> str:
 def _minute(facts: Facts) -> str:
     marks = ", ".join(f"{mark['symbol']} {mark['price']}" for mark in facts["marks"]) or "nothing held"
     return (
-        f"closes the minute {facts['bar_ts'][11:16]} UTC: equity {float(facts['equity']):,.2f} USD; {marks}"
+        f"closes the minute {new_york(datetime.fromisoformat(facts['bar_ts'])):%H:%M}: "
+        f"equity {float(facts['equity']):,.2f} USD; {marks}"
     )
 
 
 _ROWS: dict[str, Callable[[Facts], str]] = {
-    "account_opened": lambda f: f"opens the books with {f['cash']} USD",
+    "account_opened": lambda f: f"opens the books with {Decimal(f['cash']):,.2f} USD",
     "session_started": lambda f: f"begins the session of {f['session_date']} as {f['run_id']}",
     "session_ended": lambda f: f"ends the session: {f['cause']}",
-    "day_closed": lambda f: f"closes the day {f['session_date']}: cash {f['cash']} USD",
+    "day_closed": lambda f: f"closes the day {f['session_date']}: cash {Decimal(f['cash']):,.2f} USD",
     "intent_denied": lambda f: f"denies: {f['denial']['message']}",
     "order_planned": lambda f: f"writes ahead {f['intent']['client_order_id']}: {_order(f['intent'])}",
     "order_acknowledged": lambda f: f"learns that the broker has {f['client_order_id']}",

@@ -494,3 +494,15 @@ def test_calendar_turns_new_york_times_into_utc() -> None:
         (13, 20, False),
         (14, 18, True),
     ]
+
+
+def test_of_a_proxys_page_only_its_title_is_quoted() -> None:
+    """What a person reads about a lost order is one line of words, not HTML."""
+    page = "<html><head><title>504 Gateway Time-out</title></head><body>\n<h1>504</h1></body></html>"
+    with (
+        rough_server(lambda said: Answer(504, page, {"Content-Type": "text/html"})) as server,
+        pytest.raises(OutcomeUnknown) as lost,
+    ):
+        broker_at(server.url).submit(intent())
+
+    assert str(lost.value) == "POST /orders: HTTP 504 Gateway Time-out"
