@@ -203,8 +203,8 @@ PLANTED = (
         "kill not verified",
         "the kill switch reports done after one look that may show anything (I14, F11)",
         "desk/kill.py",
-        "        if first is not None and shown == _FLAT:\n            if not _may_arrive(desk):\n",
-        "        if first is not None:\n            if not _may_arrive(desk):\n",
+        "        if first is not None and shown == _FLAT:\n",
+        "        if first is not None:\n",
     ),
     Planted(
         "entries under the kill latch",
