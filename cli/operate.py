@@ -52,7 +52,7 @@ def kill(
 
 def resume(
     by: Annotated[str, typer.Option(help="Who decides it; kept in the ledger.")],
-    reason: Annotated[str, typer.Option(help="Why.")] = "released by a person",
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
     latch: Annotated[
         list[LatchName] | None,
         typer.Option(help="Release this one; may be repeated. Default: asks where several are set."),

@@ -42,6 +42,7 @@ class Upkeep:
         self.desk = desk
         self.flattening: str | None = None  # the reason, once positions must go for the rest of the day
         self._killed_at: datetime | None = None  # of the latch that was executed
+        self._kill_again_at: datetime | None = None  # while flat and waiting for an unanswered order
         self._books_at: datetime | None = None  # of the last comparison; None: due at once
         self._accepted: frozenset[str] = frozenset()  # breaks that comparison knew to be accepted
         self._watch = Watch(desk)
@@ -95,6 +96,8 @@ class Upkeep:
     def _kill(self) -> None:
         """Execute each kill latch; while the broker is not flat or does not answer, at every settle.
 
+        Flat, and only an unanswered order left that may still arrive, it is looked at again every minute.
+
         An order whose answer was lost may arrive after the broker was seen flat, so what our books hold
         afterwards is closed like the rest (I14).
         """
@@ -102,13 +105,17 @@ class Upkeep:
         latch = portfolio.latches[LatchName.KILL]
         known = any(order.broker_order_id is not None for order in portfolio.working_orders())
         is_done = self._killed_at == latch.set_at
-        if is_done and ((not known and not portfolio.holdings()) or is_flat(self.desk)):
+        nothing_ours = not known and not portfolio.holdings()
+        if is_done and (nothing_ours or is_flat(self.desk)):
             return
+        if nothing_ours and self._kill_again_at is not None and self.desk.now() < self._kill_again_at:
+            return  # flat; what has no answer is asked about on its own schedule (desk/prober.py)
         try:
             kill(self.desk, cause=latch.cause, by="session")
             self._killed_at = latch.set_at
         except (KillIncomplete, BrokerUnavailable) as error:
             log.error("kill switch is not done", extra={"cause": str(error)})
+            self._kill_again_at = self.desk.now() + BOOKS_AGAIN if is_flat(self.desk) else None
 
     def _expire_entries(self, now: datetime) -> None:
         oldest = now - timedelta(minutes=self.desk.settings.session.entry_ttl_minutes)

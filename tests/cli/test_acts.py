@@ -41,7 +41,7 @@ def test_kill_makes_the_account_flat_and_stays_latched(desk: Desk) -> None:
 def test_kill_latches_while_the_broker_is_away(desk: Desk) -> None:
     """Without the broker the command fails, and the latch is in the ledger all the same."""
     desk("kill")
-    desk("resume", "--by", "ann")
+    desk("resume", "--by", "ann", "--reason", "looked at it")
     desk.place.server.stop()
 
     killed = desk("kill", "--reason", "no answer")
@@ -57,13 +57,13 @@ def test_resume_releases_by_name(desk: Desk) -> None:
     released = desk("resume", "--by", "ann", "--reason", "drill over")
 
     assert (released.code, "kill" in released.out, "ACTIVE" in released.out) == (0, True, True)
-    assert "nothing to resume" in desk.fails("resume", "--by", "ann", code=2)
+    assert "nothing to resume" in desk.fails("resume", "--by", "ann", "--reason", "looked at it", code=2)
     assert "is not set" in _latched_again(desk)
 
 
 def _latched_again(desk: Desk) -> str:
     desk("kill")
-    return desk.fails("resume", "--by", "ann", "--latch", "daily_loss", code=2)
+    return desk.fails("resume", "--by", "ann", "--reason", "looked at it", "--latch", "daily_loss", code=2)
 
 
 def test_a_hand_made_break_is_named_accepted_and_closed(desk: Desk) -> None:
@@ -79,7 +79,7 @@ def test_a_hand_made_break_is_named_accepted_and_closed(desk: Desk) -> None:
     assert "MSFT" in complaint
     assert len(listed) >= 1
     assert "MSFT" in desk("breaks").out
-    assert "open breaks" in desk.fails("resume", "--by", "ann", code=1)
+    assert "open breaks" in desk.fails("resume", "--by", "ann", "--reason", "looked at it", code=1)
     assert "--by NAME" in desk.fails("breaks", "--accept", "all", code=2)
     assert "no open break" in desk.fails(
         "breaks", "--accept", "nonsense", "--by", "ann", "--reason", "typo", code=2
@@ -112,9 +112,16 @@ def test_a_pause_is_shown_and_lifted_by_name(desk: Desk) -> None:
     shown = desk("status", "--json").json["standing"]["pauses"]
     assert [(p["protection"], p["key"]) for p in shown] == [("low_profit", "AAPL")]
     assert "Entries paused" in desk("status").out
-    assert "pausing now: low_profit" in desk.fails("resume", "--by", "ann", "--pause", "cool_down", code=2)
-    assert "of its own" in desk.fails("resume", "--by", "ann", "--pause", "low_profit", "--all", code=2)
-    assert "lifted: low_profit over symbol AAPL" in desk("resume", "--by", "ann", "--pause", "low_profit").out
+    assert "pausing now: low_profit" in desk.fails(
+        "resume", "--by", "ann", "--reason", "looked at it", "--pause", "cool_down", code=2
+    )
+    assert "of its own" in desk.fails(
+        "resume", "--by", "ann", "--reason", "looked at it", "--pause", "low_profit", "--all", code=2
+    )
+    assert (
+        "lifted: low_profit over symbol AAPL"
+        in desk("resume", "--by", "ann", "--reason", "looked at it", "--pause", "low_profit").out
+    )
     assert desk("status", "--json").json["standing"]["pauses"] == []
 
 

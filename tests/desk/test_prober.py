@@ -127,3 +127,26 @@ def test_i6_a_lost_order_keeps_its_exposure() -> None:
     gaps(played)
 
     assert played.of(ENTRY).remaining_qty == Decimal(100)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_f4_an_unanswered_exit_goes_again_only_while_its_shares_are_held(is_held: bool) -> None:
+    """The broker denies knowing it: sent again while the position is there, not once it was closed (F4)."""
+    played = lost(EXIT)
+    if is_held:
+        entry = intent("mqd-held", qty="100", limit_price="50.00")
+        played.send(entry)
+        played.script.fill(next(iter(played.script.orders)), "100", price="50")
+    before = played.script.calls.count("submit")
+
+    gaps(played_resending(played), hours=0.05)
+
+    assert (played.script.calls.count("submit") > before) == is_held
+
+
+def played_resending(played: Played) -> Played:
+    """Let the next settles send unanswered exits again."""
+    for _ in range(4):
+        played.clock.later(seconds=10)
+        settle(played.desk, resend=True)
+    return played
