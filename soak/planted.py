@@ -155,11 +155,11 @@ PLANTED = (
     ),
     Planted(
         "exits beyond the position",
-        "two exits of one position are both sent (F3)",
-        "desk/flattener.py",
-        "        if any(_holds_up(order, now=now, after=after) for order in working):",
-        "        if any(_holds_up(order, now=now, after=after) for order in ()):",
-        ("tests/desk/test_session.py", "tests/desk/test_adversity.py", "tests/desk/test_protector.py"),
+        "the gate lets two exits of one position through (F3)",
+        "desk/eligibility.py",
+        "        limit=held,\n",
+        "        limit=held * 1000,\n",
+        ("tests/desk/test_gate.py",),
     ),
     Planted(
         "exit sent again to a gone position",
@@ -167,7 +167,7 @@ PLANTED = (
         "desk/prober.py",
         "    return held >= intent.qty and hours.opens_at <= desk.now() < hours.closes_at",
         "    return True",
-        ("tests/desk/test_session_breaks.py", "tests/desk/test_prober.py", "tests/desk/test_adversity.py"),
+        ("tests/desk/test_prober.py",),
     ),
     Planted(
         "start-up without reconcile",
@@ -198,6 +198,7 @@ PLANTED = (
         "desk/closing.py",
         "    if breaks:\n        named",
         "    if False:\n        named",
+        ("tests/desk/test_session_breaks.py",),
     ),
     Planted(
         "kill not verified",
