@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 SEEDS  ?= 0..1999
 
-.PHONY: setup demo test lint check lock bench soak clean
+.PHONY: setup demo test lint check simulate lock bench soak clean
 
 setup: $(READY)
 
