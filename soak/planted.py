@@ -271,7 +271,7 @@ PLANTED = (
         "desk/upkeep.py",
         "            if desk.settings.session.close_out and now >= out_at:\n",
         "            if desk.settings.session.close_out and now >= hours.closes_at:\n",
-        ("tests/desk/test_session.py",),
+        ("tests/desk/test_close_out.py",),
     ),
     Planted(
         "protective order beside an exit",
