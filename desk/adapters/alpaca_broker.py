@@ -34,6 +34,7 @@ from desk.adapters.alpaca_lists import AlpacaLists, read_as
 from desk.adapters.alpaca_login import Login, login
 from desk.adapters.system_clock import monotonic
 from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
+from desk.refused_id import settle_refusal
 from desk.throttler import Errand, Throttler
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
 from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent, Purpose
@@ -193,25 +194,7 @@ class AlpacaBroker:
 
     def _resolve(self, intent: OrderIntent, refusal: Rejected) -> BrokerOrder:
         """Settle a refusal: give the order that already has our id, or raise the plain refusal."""
-        asked = f"{intent.symbol} {intent.side} {intent.qty}"
-        try:
-            order = self.order_by_client_id(intent.client_order_id)
-        except NotFound:
-            if "must be unique" in str(refusal):
-                raise OutcomeUnknown(
-                    f"{intent.client_order_id} ({asked}): refused as taken, yet not found: {refusal}"
-                ) from refusal
-            raise refusal from None
-        except BrokerUnavailable as error:
-            raise OutcomeUnknown(
-                f"{intent.client_order_id} ({asked}): refused ({refusal}), and whether the id was taken "
-                f"could not be asked: {error}"
-            ) from error
-        if (order.symbol, order.side, order.qty) != (intent.symbol, intent.side, intent.qty):
-            raise OutcomeUnknown(
-                f"{intent.client_order_id}: the broker has {order.symbol} {order.side} {order.qty} under "
-                f"this id ({order.status}), we asked for {asked}; a person must look"
-            ) from refusal
+        order = settle_refusal(intent, refusal, self.order_by_client_id)
         log.info("order already at the broker", extra={"client_order_id": intent.client_order_id})
         return order
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from desk.errors import BrokerUnavailable, NotFound, OutcomeUnknown, Rejected
+from desk.errors import BrokerUnavailable, OutcomeUnknown, Rejected
 from desk.exchange.broadcast import VenueStream
 from desk.exchange.faults import Mischief, Strike
 from desk.exchange.faults_calls import Trouble, trouble_of
@@ -25,6 +25,7 @@ from desk.exchange.faults_stream import SPOILT_EVENT, SPOILT_STATUS, Cut, Frame,
 from desk.exchange.refusals import Refusal
 from desk.exchange.venue import Venue, broker_fill, broker_order, broker_position
 from desk.ports import Wake
+from desk.refused_id import settle_refusal
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours
 from schemas.faults import Call, FaultKind, FaultPlan
 from schemas.orders import BrokerFill, BrokerOrder, OrderIntent, TradeUpdate
@@ -250,25 +251,7 @@ class FaultyVenue:
         except Rejected as refusal:
             if refusal.status not in ABOUT_STATE:
                 raise
-            try:
-                order = self.order_by_client_id(intent.client_order_id)
-            except NotFound:
-                if "must be unique" in str(refusal):
-                    raise OutcomeUnknown(
-                        f"{intent.client_order_id}: refused as taken, yet not found: {refusal}"
-                    ) from refusal
-                raise refusal from None
-            except BrokerUnavailable as error:
-                raise OutcomeUnknown(
-                    f"{intent.client_order_id}: refused ({refusal}), and whether the id was taken could "
-                    f"not be asked: {error}"
-                ) from error
-            if (order.symbol, order.side, order.qty) != (intent.symbol, intent.side, intent.qty):
-                raise OutcomeUnknown(
-                    f"{intent.client_order_id}: the venue has {order.symbol} {order.side} {order.qty} "
-                    f"under this id, we asked for {intent.symbol} {intent.side} {intent.qty}"
-                ) from refusal
-            return order
+            return settle_refusal(intent, refusal, self.order_by_client_id)
 
 
 class FaultyUpdates:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from desk.errors import NotFound, OutcomeUnknown, Rejected
+from desk.errors import NotFound, Rejected
 from desk.exchange.books import Holding
 from desk.exchange.broadcast import Broadcast, VenueStream, next_publication
 from desk.exchange.floor import Floor
@@ -21,6 +21,7 @@ from desk.exchange.orders import Execution, OrderRequest, ReplaceRequest, VenueE
 from desk.exchange.refusals import Refusal
 from desk.hours import new_york, next_session, sessions_between
 from desk.ports import Wake
+from desk.refused_id import settle_refusal
 from schemas.account import Asset, BrokerAccount, BrokerClock, BrokerPosition, SessionHours, Split
 from schemas.bars import RAW_SCHEMA
 from schemas.orders import BrokerFill, BrokerOrder, OrderClass, OrderIntent, Side, TradeUpdate
@@ -225,16 +226,7 @@ class Venue:
 
     def _existing(self, intent: OrderIntent, refusal: Refusal) -> BrokerOrder:
         """Give the order that has the intent's client order id already, as the live adapter does."""
-        try:
-            found = self.order_by_client_id(intent.client_order_id)
-        except NotFound:
-            raise _rejected(refusal) from refusal
-        if (found.symbol, found.side, found.qty) != (intent.symbol, intent.side, intent.qty):
-            raise OutcomeUnknown(
-                f"{intent.client_order_id}: the venue has {found.symbol} {found.side} {found.qty} under "
-                f"this id, we asked for {intent.symbol} {intent.side} {intent.qty}"
-            ) from refusal
-        return found
+        return settle_refusal(intent, _rejected(refusal), self.order_by_client_id)
 
 
 class VenueUpdates:

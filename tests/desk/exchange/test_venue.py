@@ -142,7 +142,9 @@ def test_a_client_order_id_sent_twice_is_one_order() -> None:
     first = place.submit(intent())
 
     again = place.submit(intent())
-    with pytest.raises(OutcomeUnknown, match="has SPY buy 10 under this id, we asked for SPY sell 10"):
+    with pytest.raises(
+        OutcomeUnknown, match=r"has SPY buy 10 under this id \(filled\), we asked for SPY sell 10"
+    ):
         place.submit(intent(side=Side.SELL))
 
     assert again.broker_order_id == first.broker_order_id
