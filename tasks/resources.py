@@ -32,6 +32,7 @@ from strategies.base import StrategyError
 from strategies.registry import create
 from tasks.configuration import require_secrets
 from tasks.outbox import OutboxPump
+from tasks.pace import at_pace, pauses_at
 from tasks.unhurried import UnhurriedRecorder
 
 LEDGER_FILE = "ledger.sqlite"
@@ -67,12 +68,15 @@ class Account:
             LeaseHeld: somebody else had the account all that time.
             ConfigError: keys, URLs or strategies are wrong.
             LedgerUnavailable: the ledger does not answer.
+            BrokerUnavailable: the clock is the venue's, and the venue does not answer.
         """
         settings = self.settings
         require_secrets(settings)
         strategies = make_strategies(settings)
-        broker = connect_broker(settings)
-        market = connect_market(settings)
+        pace = self.clock.pace if isinstance(self.clock, VenueClock) else 1.0
+        towards, sleep = at_pace(settings, pace), pauses_at(pace)
+        broker = connect_broker(towards, sleep=sleep)
+        market = connect_market(towards, sleep=sleep)
         with ExitStack() as stack:
             self._take_lease(holder, wait_s=wait_s)
             stack.callback(self.ledger.release)
@@ -82,8 +86,8 @@ class Account:
                 clock=self.clock,
                 broker=broker,
                 market=market,
-                updates=connect_stream(settings) if stream else None,
-                stream=connect_data_stream(settings) if stream and settings.data.stream else None,
+                updates=connect_stream(towards) if stream else None,
+                stream=connect_data_stream(towards) if stream and settings.data.stream else None,
                 journal=Journal(self.ledger),
                 recorder=UnhurriedRecorder(make_warehouse(settings, self.ledger)),
                 strategies=strategies,

@@ -101,6 +101,17 @@ class VenueClock:
         elif self._reckoned() < instant:
             raise BrokerUnavailable(f"{ADVANCE}: asked for {to}, the venue stopped at {self._now}")
 
+    @property
+    def pace(self) -> float:
+        """Give the venue's seconds in one of ours; 1 in lock step, where it waits for us.
+
+        Raises:
+            BrokerUnavailable: the venue does not answer.
+        """
+        if self._now is None:
+            self.now()
+        return self._pace if self._pace > 0 else 1.0
+
     def _reckoned(self) -> datetime:
         assert self._now is not None
         passed_s = self._clock_s() - self._read_at_s

@@ -49,6 +49,7 @@ def test_venue_clock_moves_only_by_sleeping() -> None:
         clock = VenueClock(server.url)
 
         assert clock.now() == clock.now() == NOON
+        assert clock.pace == 1
         clock.sleep_until(NOON - timedelta(hours=1))
         clock.sleep_until(NOON + timedelta(minutes=1))
         assert clock.now() == NOON + timedelta(minutes=1)
@@ -99,6 +100,7 @@ def test_venue_clock_waits_at_the_venues_pace() -> None:
 
     with rough_server(script) as server:
         clock = VenueClock(server.url, sleep=sleep, clock_s=lambda: ours_s[0])
+        assert clock.pace == 60
         clock.sleep_until(NOON + timedelta(minutes=10))
 
         assert NOON + timedelta(minutes=10) <= clock.now() < NOON + timedelta(minutes=11)

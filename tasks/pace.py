@@ -1,0 +1,44 @@
+"""The desk's patience with a venue whose time runs faster than ours.
+
+A simulated venue at pace 60 plays a minute in a second. A time limit of ten of our seconds is then ten of its
+minutes: one hung request would cost the desk what in life it never costs. So towards such a venue time limits
+and pauses are taken for the venue's seconds. They are never shorter than `LIMIT_MIN_S` of ours, since the
+machine answers no faster than before. In life, and in lock step where the venue waits for us, nothing changes.
+"""
+
+import time
+from collections.abc import Callable
+
+from schemas.settings import Settings
+
+LIMIT_MIN_S = 1.0  # an honest answer on a busy machine takes tenths
+
+
+def at_pace(settings: Settings, pace: float) -> Settings:
+    """Give the settings with the limits towards the venue in seconds of ours.
+
+    Args:
+        settings: limits in the venue's seconds.
+        pace: the venue's seconds in one of ours; up to 1 changes nothing.
+    """
+    if pace <= 1:
+        return settings
+    broker, data = settings.broker, settings.data
+    limits = {
+        "connect_timeout_s": _hastened(broker.connect_timeout_s, pace),
+        "read_timeout_s": _hastened(broker.read_timeout_s, pace),
+    }
+    silence = {"stream_silence_s": _hastened(data.stream_silence_s, pace)}
+    return settings.model_copy(
+        update={"broker": broker.model_copy(update=limits), "data": data.model_copy(update=silence)}
+    )
+
+
+def pauses_at(pace: float) -> Callable[[float], None]:
+    """Give a sleep that takes so many of the venue's seconds."""
+    return lambda seconds: time.sleep(seconds / max(pace, 1.0))
+
+
+def _hastened(limit_s: float, pace: float) -> float:
+    """Shorten a limit, but not below what an answer may take; one that is shorter already stays."""
+    return min(limit_s, max(limit_s / pace, LIMIT_MIN_S))
