@@ -3,7 +3,7 @@
 A simulated venue at pace 60 plays a minute in a second. A time limit of ten of our seconds is then ten of its
 minutes: one hung request would cost the desk what in life it never costs. So towards such a venue time limits
 and pauses are taken for the venue's seconds. They are never shorter than `LIMIT_MIN_S` of ours, since the
-machine answers no faster than before. In life, and in lock step where the venue waits for us, nothing changes.
+machine answers no faster than before. In life, and in lock step where the venue waits, nothing changes.
 """
 
 import time

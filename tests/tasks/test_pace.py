@@ -1,4 +1,4 @@
-"""Towards a venue whose time runs faster, a limit is of the venue's seconds, within what a machine can answer."""
+"""Towards a venue whose time runs faster, a limit is of the venue's seconds, down to what an answer takes."""
 
 from pathlib import Path
 from time import monotonic
