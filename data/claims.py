@@ -3,7 +3,8 @@
 Theory of operation. Prefect's late runs pile up and all execute, and zombie runs stay Running, so the
 ledger, not the orchestrator, says whether a phase is done. A run claims (phase, session date); a
 phase that is done stays done for every later run until a person reopens it; a claim whose process
-is dead is retaken. Another host's process cannot be asked, so its claim runs out unless touched.
+is dead is retaken. Another host's process cannot be asked, and one of this host may hang or be stopped,
+so a claim runs out unless touched.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from sqlalchemy.engine import Connection, Row
 from data.database import CLAIMS_TABLE, Database
 from data.holders import IsAlive, Process, instant
 
-CLAIM_TTL = timedelta(minutes=5)  # of another host's claim: ten missed renewals of a session
+CLAIM_TTL = timedelta(minutes=5)  # ten of a lease's lives, in which any session renews
 
 
 class ClaimState(StrEnum):
@@ -138,13 +139,12 @@ class Claims:
         if holder == self._process and row.run_id == run_id:
             return ClaimState.GRANTED, f"{name} is claimed by run {run_id} already"
         here = holder.host == self._process.host
-        lives = self._alive(holder) if here else row.expires_at > instant(now)
-        if lives:
+        if row.expires_at > instant(now) and (not here or self._alive(holder)):
             return (
                 ClaimState.HELD,
                 f"{name} is being done by run {row.run_id} (process {row.pid} on {row.host})",
             )
-        return ClaimState.GRANTED, f"{name} is taken over by run {run_id}: run {row.run_id} is dead"
+        return ClaimState.GRANTED, f"{name} is taken over by run {run_id}: run {row.run_id} is dead or hangs"
 
     def _row(self, connection: Connection, phase: str, session_date: date) -> Row[tuple[object, ...]] | None:
         query = (

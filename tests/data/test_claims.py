@@ -104,6 +104,20 @@ def test_another_hosts_claim_lasts_while_it_is_renewed(
     assert first.claim("trade-session", DAY, "run-2").granted
 
 
+def test_a_run_that_no_longer_renews_loses_its_claim(first: Ledger, second: Ledger, clock: HandClock) -> None:
+    """A process that hangs or is stopped here, and lives, does not keep the phase from everybody for ever."""
+    first.acquire("session")
+    first.claim("trade-session", DAY, "run-1")
+    clock.pass_time(CLAIM_TTL.total_seconds() - 1)
+    first.renew()
+    clock.pass_time(CLAIM_TTL.total_seconds() - 1)
+
+    assert second.claim("trade-session", DAY, "run-2").state is ClaimState.HELD
+    clock.pass_time(1)
+    assert second.claim("trade-session", DAY, "run-2").granted
+    assert not first.complete("trade-session", DAY, "run-1")
+
+
 def test_an_abandoned_phase_is_free_at_once(first: Ledger, second: Ledger) -> None:
     """A run that failed gives its phase back, so that a rerun need not wait for its process to end."""
     first.claim("close-day", DAY, "run-1")
