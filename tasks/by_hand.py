@@ -20,7 +20,7 @@ from desk.session import Session, Steps
 from tasks.occasion import Day, Phase, occasion
 from tasks.reconcile import close_books
 from tasks.report import export_ledger, write_report
-from tasks.trading import settings_hash
+from tasks.trading import prompt_threads, settings_hash
 from tasks.warehouse import publish
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,8 @@ def trade_session(session_date: date | None, *, on_minute: Callable[[Minute], No
                 run_id=day.run_id,
                 settings_hash=settings_hash(day.desk.settings),
             )
-            result = session.run(_watched(session.steps(), day, on_minute))
+            with prompt_threads():
+                result = session.run(_watched(session.steps(), day, on_minute))
             publish.fn(day)
             day.finish(
                 f"{result.session_date}: {result.cause}; {result.minutes} minutes, {result.bars} bars, "

@@ -1,0 +1,18 @@
+"""What a session changes of its process, it puts back."""
+
+import sys
+
+import pytest
+
+from tasks.trading import SWITCH_S, prompt_threads
+
+
+def test_threads_switch_fast_only_while_a_session_runs() -> None:
+    """A thread that computes keeps the trading one waiting for half a millisecond; afterwards as before."""
+    before = sys.getswitchinterval()
+
+    with pytest.raises(RuntimeError), prompt_threads():
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+        raise RuntimeError("a session that fails")
+
+    assert sys.getswitchinterval() == before
