@@ -11,8 +11,8 @@ from schemas.settings import Settings
 from tasks.minute import seen_steps
 from tasks.occasion import Day
 
-# So long a thread that computes keeps others waiting. With Python's own 5 ms each answer of the broker may wait
-# that long behind Prefect's events or a stream: on a busy machine 20 orders took 430 ms, with this 85.
+# So long a thread that computes keeps others waiting. With Python's own 5 ms each answer of the broker may
+# wait that long behind Prefect's events or a stream: on a busy machine 20 orders took 430 ms, with this 85.
 SWITCH_S = 0.0005
 
 

@@ -11,8 +11,12 @@ def test_threads_switch_fast_only_while_a_session_runs() -> None:
     """A thread that computes keeps the trading one waiting for half a millisecond; afterwards as before."""
     before = sys.getswitchinterval()
 
-    with pytest.raises(RuntimeError), prompt_threads():
-        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
-        raise RuntimeError("a session that fails")
+    def fail() -> None:
+        with prompt_threads():
+            assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+            raise RuntimeError("a session that fails")
+
+    with pytest.raises(RuntimeError):
+        fail()
 
     assert sys.getswitchinterval() == before
