@@ -60,7 +60,7 @@ class Place:
         }
         self.config.write_text(yaml.safe_dump({**settings, **changes}), encoding="utf-8")
 
-    def sim(self, path: str, **body: str) -> None:
+    def sim(self, path: str, **body: Any) -> None:
         """Post to the exchange's control endpoint."""
         url = f"{self.server.control_url}/{path}"
         requests.post(url, json=body, timeout=HTTP_TIMEOUT_S).raise_for_status()

@@ -4,6 +4,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
 import requests
 
 from cli.main import run
@@ -36,6 +37,30 @@ def test_kill_makes_the_account_flat_and_stays_latched(desk: Desk) -> None:
     assert (theirs(desk)["positions"], theirs(desk)["open_orders"]) == ({}, [])
     found = desk("status", "--json").json["standing"]
     assert (found["trading_state"], [latch["name"] for latch in found["latches"]]) == ("halted", ["kill"])
+
+
+@pytest.mark.parametrize("calls", [[], ["cancel_all"], ["submit"], ["positions", "orders"]], ids=str)
+def test_i14_a_kill_whose_first_three_requests_are_refused_ends_flat(desk: Desk, calls: list[str]) -> None:
+    """503 to whatever is asked first, or to the first of a kind: flat at the exchange, and latched (I14)."""
+    desk.place.sim("advance", to=NOON)
+    desk.place.sim("trade", symbol="AAPL", side="buy", qty="10")
+    order = {"symbol": "MSFT", "side": "buy", "qty": "5", "type": "limit", "limit_price": "1"}
+    requests.post(
+        f"{desk.place.server.url}/v2/orders",
+        json={**order, "time_in_force": "day"},
+        headers={"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"},
+        timeout=HTTP_TIMEOUT_S,
+    ).raise_for_status()
+    rule = {"kind": "unavailable_503", "every": 1, "times": 3, "lands": False, "calls": calls}
+    desk.place.sim("faults", rules=[rule])
+
+    killed = desk("kill", "--reason", "drill", "--by", "ann")
+
+    struck = requests.get(f"{desk.place.server.control_url}/faults", timeout=HTTP_TIMEOUT_S).json()["counts"]
+    assert killed.code == 0, killed.err
+    assert struck == {"unavailable_503": 3}
+    assert (theirs(desk)["positions"], theirs(desk)["open_orders"]) == ({}, [])
+    assert desk("status", "--json").json["standing"]["trading_state"] == "halted"
 
 
 def test_kill_latches_while_the_broker_is_away(desk: Desk) -> None:
