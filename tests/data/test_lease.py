@@ -116,6 +116,23 @@ def test_i12_a_late_writer_with_an_old_token_can_do_nothing(tmp_path: Path) -> N
     new.close()
 
 
+def test_i12_a_lease_renewed_a_moment_ago_is_asked_about_again(tmp_path: Path) -> None:
+    """Between two written renewals each look still notices that the account was taken (I12)."""
+    clock = HandClock()
+    first = open_ledger(tmp_path / "l.db", clock=clock)
+    second = open_ledger(tmp_path / "l.db", pid=2, clock=clock, alive=_all_dead)
+    first.acquire("a")
+    first.renew()
+    clock.pass_time(1)
+    first.renew()
+    second.acquire("b")
+
+    with pytest.raises(LeaseLost, match="token 1 is not the newest; b with token 2"):
+        first.renew()
+    first.close()
+    second.close()
+
+
 def test_a_lease_that_ran_out_and_nobody_took_is_still_ours(tmp_path: Path) -> None:
     """Expiry alone stops nobody: only a newer token does."""
     clock = HandClock()

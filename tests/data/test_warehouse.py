@@ -1,6 +1,7 @@
 """The warehouse: rows wait when they must, come once when they can, and never hurt the session."""
 
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,6 +148,27 @@ def test_a_crash_between_commit_and_delete_doubles_nothing(tmp_path: Path) -> No
 
     assert _count(warehouse, "bar_prints") == 1
     assert warehouse.waiting() == 0
+
+
+def test_i11_a_spool_file_goes_only_when_its_rows_outlive_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the moment a spool file is deleted, DuckDB's file alone has its rows: a log may be unreadable."""
+    warehouse = _warehouse(tmp_path)
+    warehouse.flush()
+    warehouse.bars(_bar())
+    without_log = tmp_path / "without-log.duckdb"
+    unlink = Path.unlink
+
+    def kept_first(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == tmp_path / "spool":
+            shutil.copyfile(warehouse.path, without_log)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", kept_first)
+    warehouse.flush()
+
+    assert query_readonly(without_log, "SELECT count(*) FROM bar_prints").item() == 1
 
 
 def test_every_print_is_kept_and_bars_shows_the_latest(tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ D = Decimal
 
 @dataclass
 class LongFrom:
-    """Long from the first minute until `until` minutes after the open."""
+    """Long from `since` until `until` minutes after the open, flat before and after."""
 
     until: int = 60
+    since: int = 0
     name: str = "holder"
     symbols: tuple[str, ...] = (SYMBOL,)
     warm_up: int = 0
@@ -37,7 +38,10 @@ class LongFrom:
             pl.lit(self.name).alias("strategy"),
             "symbol",
             "ts",
-            (pl.col("ts") < OPEN + self.until * MINUTE).cast(pl.Float64).alias("target"),
+            pl.col("ts")
+            .is_between(OPEN + self.since * MINUTE, OPEN + self.until * MINUTE, closed="left")
+            .cast(pl.Float64)
+            .alias("target"),
             pl.col("close").alias("price"),
             pl.lit("hold").alias("reason"),
         ).select(list(SIGNAL_SCHEMA))
@@ -83,7 +87,13 @@ class Played:
 
 
 def play(
-    exits: ExitSettings, prices: list[float], *, until: int = 60, wrap: object = None, minutes: int = 30
+    exits: ExitSettings,
+    prices: list[float],
+    *,
+    since: int = 0,
+    until: int = 60,
+    wrap: object = None,
+    minutes: int = 30,
 ) -> Played:
     """Trade the first half hour and give what came of it; never are two exits of one position working."""
     place = Venue(market(prices), session_date=DAY)
@@ -91,7 +101,7 @@ def play(
     desk = r.desk_on(
         place,
         ledger,
-        strategy=LongFrom(until),
+        strategy=LongFrom(until, since),
         configured=settings(exits),
         wrap=wrap,  # type: ignore[arg-type]
     )
@@ -171,6 +181,14 @@ def test_the_strategys_own_exit_waits_for_the_protective_order_to_end() -> None:
 def test_a_stopped_position_is_not_opened_again_until_its_level_was_left() -> None:
     """The strategy goes on saying long; it is not heard until it has said flat once."""
     day = play(BOTH, [*FLAT, 98.5, 98.0])
+
+    assert sum(1 for intent in day.planned if intent.purpose is Purpose.ENTRY) == 1
+    assert day.place.positions() == ()
+
+
+def test_a_level_of_before_the_stop_does_not_open_the_position_again() -> None:
+    """Flat at first, long since, stopped: the old flat minutes are shown again and count for nothing."""
+    day = play(BOTH, [*FLAT, 98.5, 98.0], since=4)
 
     assert sum(1 for intent in day.planned if intent.purpose is Purpose.ENTRY) == 1
     assert day.place.positions() == ()

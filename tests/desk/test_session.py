@@ -51,32 +51,49 @@ def test_a_whole_day_ends_flat_with_books_the_auditor_agrees_with() -> None:
 
 
 class Slow(r.Frames):
-    """A recorder that notes how many orders of a minute were planned when its rows came."""
+    """A recorder that notes, whenever it is called, how many orders of strategies were planned by then."""
 
-    def __init__(self, ledger: MemoryLedger) -> None:
+    def __init__(self, place: Venue, ledger: MemoryLedger) -> None:
         super().__init__()
+        self.place = place
         self.ledger = ledger
-        self.planned: dict[datetime, int] = {}  # by minute, when its rows were handed over
+        self.calls: list[tuple[str, datetime, int]] = []  # what, the minute that was decided, orders
+
+    def bars(self, frame: pl.DataFrame) -> None:
+        super().bars(frame)
+        self._note("bars")
 
     def signals(self, frame: pl.DataFrame) -> None:
         super().signals(frame)
-        if frame.height > 0:
-            self.planned[frame["ts"].max()] = len(kinds(self.ledger, ev.OrderPlanned))
+        self._note("signals")
+
+    def flush(self) -> None:
+        self._note("flush")
+
+    def _note(self, what: str) -> None:
+        due = self.place.now() - timedelta(seconds=SessionSettings().bar_delay_s)
+        decided = due.replace(second=0, microsecond=0) - timedelta(minutes=1)
+        self.calls.append((what, decided, len(minutes_planned(self.ledger))))
+
+
+def minutes_planned(ledger: MemoryLedger) -> list[datetime]:
+    """Give the minute of every order a strategy asked for."""
+    return [order.intent.bar_ts for order in kinds(ledger, ev.OrderPlanned) if order.intent.attempt == 0]
 
 
 def test_i11_no_order_waits_for_a_minute_s_rows_to_be_written() -> None:
-    """When the recorder is handed a minute's rows, every order of that minute was planned and sent (I11)."""
-    ledger = r.new_ledger()
-    recorder = Slow(ledger)
+    """When the recorder is called, for rows or to flush, every order of the minute was planned (I11)."""
+    place, ledger = short_venue(), r.new_ledger()
+    recorder = Slow(place, ledger)
 
-    run_short(r.desk_on(short_venue(), ledger, recorder=recorder))
+    run_short(r.desk_on(place, ledger, recorder=recorder))
 
-    minutes = [order.intent.bar_ts for order in kinds(ledger, ev.OrderPlanned) if order.intent.attempt == 0]
-    entries = {minute for minute in minutes if minute in recorder.planned}
-    assert len(entries) > 5
-    for minute in entries:
-        upto = sum(order.intent.bar_ts <= minute for order in kinds(ledger, ev.OrderPlanned))
-        assert recorder.planned[minute] == upto
+    asked = minutes_planned(ledger)
+    for what in ("bars", "signals", "flush"):
+        calls = [(minute, planned) for each, minute, planned in recorder.calls if each == what]
+        assert len({minute for minute, _ in calls} & set(asked)) > 5
+        for minute, planned in calls:
+            assert planned == sum(of <= minute for of in asked), what
 
 
 def test_i11_rows_of_a_minute_that_fails_are_written() -> None:
