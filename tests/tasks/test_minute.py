@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from prefect.exceptions import PrefectException
+from prefect.exceptions import Pause, PrefectException
 
 from desk.errors import LedgerUnavailable
 from tasks.minute import Step, evaluate, ingest, minute_name, shielded, trade
@@ -42,9 +42,13 @@ def fail_oddly(step: Step[[], str]) -> str:
     raise RuntimeError("Unable to acquire concurrency slots")
 
 
-@pytest.mark.parametrize("seen", [fail_before, fail_after, fail_oddly, lambda step: step()])
+def pause_before(step: Step[[], str]) -> str:
+    raise Pause("a person suspended the run")
+
+
+@pytest.mark.parametrize("seen", [fail_before, fail_after, fail_oddly, pause_before, lambda step: step()])
 def test_a_step_is_done_once(seen: Callable[[Step[[], str]], str]) -> None:
-    """Whether Prefect fails before the step, after it or not at all, the step is done once."""
+    """Prefect fails before the step, after it, is paused or works: the step is done once (I11)."""
     body = Body()
 
     assert run(body, seen) == "done"

@@ -1,13 +1,14 @@
 """The pump tells people what the ledger owes them, and costs trading nothing."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from data.ledger import Ledger
-from desk.errors import LedgerUnavailable
+from desk.errors import BrokerUnavailable, LedgerUnavailable
 from desk.ports import Notifier
 from schemas.events import AnyEvent, Channel, NoticeDelivered, NoticeQueued
 from schemas.settings import Mode
@@ -25,10 +26,12 @@ class SharedLedger(MemoryLedger):
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
+        self.refused = threading.Event()
         self.closed = False
 
     def append_as_operator(self, events: Sequence[AnyEvent]) -> int:
         if self.broken:
+            self.refused.set()
             raise LedgerUnavailable("the disk is full")
         return self.append(events)
 
@@ -62,13 +65,13 @@ def courier(ledger: OutboxLedger, post: Notifier | None = None) -> Courier:
     return Courier(ledger, mode=Mode.PAPER, notifiers=notifiers, now=lambda: NOON)
 
 
-def pump(ledger: OutboxLedger, post: Notifier) -> OutboxPump:
+def pump(ledger: OutboxLedger, post: Notifier, *, now: Callable[[], datetime] = lambda: NOON) -> OutboxPump:
     """Make a pump that passes every hundredth of a second."""
     return OutboxPump(
         lambda: ledger,
         mode=Mode.PAPER,
         notifiers={Channel.PAPER_TRADES: post},
-        now=lambda: NOON,
+        now=now,
         pass_every_s=0.01,
     )
 
@@ -149,7 +152,7 @@ def test_a_process_that_died_between_event_and_notice_owes_it_at_the_next_start(
 
 
 def test_a_hanging_discord_holds_up_neither_appends_nor_the_stop() -> None:
-    """While a send hangs, the ledger takes events, and a bounded stop returns and says so."""
+    """While a send hangs, the ledger takes events, a bounded stop says so, and the process may end."""
     ledger, post = SharedLedger(), Post(hang=True)
     ledger.append(EVENTS)
     running = pump(ledger, post)
@@ -161,6 +164,7 @@ def test_a_hanging_discord_holds_up_neither_appends_nor_the_stop() -> None:
 
     assert not ended
     assert "mqd-b" in ledger.rows[-1]
+    assert {each.daemon for each in threading.enumerate() if each.name == "outbox"} == {True}
     post.release.set()
     assert running.stop(PATIENCE_S)
 
@@ -182,10 +186,28 @@ def test_a_ledger_that_fails_is_tried_again() -> None:
     ledger.append(EVENTS)
     running = pump(ledger, post)
     running.start()
+    assert ledger.refused.wait(PATIENCE_S)
     ledger.broken = False
 
     assert post.called.wait(PATIENCE_S)
     assert running.stop(PATIENCE_S)
+    assert delivered(ledger) == ["fill/e1"]
+
+
+def test_a_clock_that_does_not_answer_is_asked_again() -> None:
+    """The thread survives a simulated venue that is away and delivers when it is back."""
+    ledger, post = SharedLedger(), Post()
+    ledger.append(EVENTS)
+    away = iter([True, True])
+
+    def now() -> datetime:
+        if next(away, False):
+            raise BrokerUnavailable("clock: no answer")
+        return NOON
+
+    with pump(ledger, post, now=now):
+        assert post.called.wait(PATIENCE_S)
+
     assert delivered(ledger) == ["fill/e1"]
 
 
