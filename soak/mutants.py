@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from soak.planted import PLANTED, Planted
+from soak.planted import PLANTED
+from soak.planting import Planted
 
 CHECKOUT = Path(__file__).parent.parent
 TIMEOUT_S = 900.0

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from soak.mutants import changed
-from soak.planted import PLANTED, Planted
+from soak.planted import PLANTED
+from soak.planting import Planted
 
 CHECKOUT = Path(__file__).parent.parent.parent
 LEAST = 25  # the number of ways to break the desk

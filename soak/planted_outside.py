@@ -1,0 +1,86 @@
+"""Defects at the rim: bars that come in, and what Prefect, warehouse and people are told (I10, I11)."""
+
+from soak.planting import Planted
+
+OUTSIDE = (
+    Planted(
+        "the running minute is a bar",
+        "a bar is accepted before its minute has ended (I10, F13)",
+        "desk/clean_path.py",
+        "us(context.now) - MINUTE_US - round(",
+        "us(context.now) - round(",
+        ("tests/desk/test_clean_path.py",),
+    ),
+    Planted(
+        "quarantined bars are shown",
+        "a strategy decides on prices the desk itself doubts (I10)",
+        "desk/inspector.py",
+        '    usable = final.filter(pl.col("verdict").is_in([Verdict.ACCEPT.value, Verdict.WARN.value]))\n',
+        '    usable = final.filter(pl.col("verdict") != Verdict.REJECT_ROW.value)\n',
+        ("tests/desk/test_inspector.py",),
+    ),
+    Planted(
+        "old levels speak again",
+        "a flat minute of long ago lets a stopped position be opened again (I10)",
+        "desk/cycle.py",
+        '            return checked_signals(said.filter(said["ts"] == minute))',
+        "            return checked_signals(said)",
+        ("tests/desk/test_protector.py",),
+    ),
+    Planted(
+        "bars written before the orders",
+        "every order of a minute waits until the disk has its bars (I11)",
+        "desk/cycle.py",
+        "        self._unwritten.append(partial(self._record, result, now, batch.provider))",
+        "        self._record(result, now, batch.provider)",
+        ("tests/desk/test_session.py",),
+    ),
+    Planted(
+        "warehouse opened before the orders",
+        "every order of a minute waits for DuckDB (I11)",
+        "desk/session.py",
+        "                outcome = steps.trade(minute, signals)",
+        "                self.desk.recorder.flush()\n                outcome = steps.trade(minute, signals)",
+        ("tests/desk/test_session.py",),
+    ),
+    Planted(
+        "a projection's defect is raised",
+        "what goes wrong on the way into DuckDB ends the session (I11)",
+        "data/warehouse.py",
+        "        except Exception as error:  # noqa: BLE001",
+        "        except ZeroDivisionError as error:  # noqa: BLE001",
+        ("tests/data/test_warehouse.py",),
+    ),
+    Planted(
+        "spool deleted too early",
+        "rows are only in DuckDB's log when their file goes; a crash may take both (I11)",
+        "data/warehouse.py",
+        '            connection.execute("CHECKPOINT")\n',
+        "",
+        ("tests/data/test_warehouse.py",),
+    ),
+    Planted(
+        "a step done again after Prefect failed",
+        "a minute that was traded is traded once more because its task run was lost (I11, I2)",
+        "tasks/minute.py",
+        "return step.results[-1] if step.results else plain()",
+        "return plain()",
+        ("tests/tasks/test_minute.py",),
+    ),
+    Planted(
+        "a paused run stops the exits",
+        "somebody suspends the run in Prefect's UI, and the desk stands still with its positions (I11)",
+        "tasks/minute.py",
+        "    except (Exception, Pause) as error:",
+        "    except Exception as error:",
+        ("tests/tasks/test_minute.py",),
+    ),
+    Planted(
+        "notices end with the first full disk",
+        "the thread that tells people dies of a ledger that fails once (I11)",
+        "tasks/outbox.py",
+        "            except (LedgerError, BrokerError) as error:",
+        "            except BrokerError as error:",
+        ("tests/tasks/test_outbox.py",),
+    ),
+)
