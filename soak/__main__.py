@@ -1,4 +1,4 @@
-"""`python -m soak crash`, `python -m soak endurance`: each module of this package says what it shows."""
+"""`python -m soak crash`, `python -m soak drills`: each module of this package says what it shows."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import crash, endurance, exchange, mutants
+from soak import crash, drills, endurance, exchange, mutants
 
 
 def main() -> int:
@@ -22,10 +22,16 @@ def main() -> int:
         steps = exchange.run(steps=asked.steps, console=console)
         exchange.show(steps, console)
         return 1 if exchange.wrong(steps) else 0
-    faults = asked.faults.absolute() if asked.faults is not None else None
     with tempfile.TemporaryDirectory(prefix="desk-soak-") as scratch:
         folder = (asked.folder if asked.folder is not None else Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
+        if asked.soak == "drills":
+            stories = drills.run(
+                names=asked.name or tuple(drills.DRILLS), seed=asked.seed, pace=asked.pace, folder=folder
+            )
+            drills.show(stories, console)
+            return 1 if any(story.wrong for story in stories) else 0
+        faults = asked.faults.absolute() if asked.faults is not None else None
         if asked.soak == "crash":
             killed = crash.run(
                 kills=asked.kills,
@@ -64,11 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     planting.add_argument("--seeds", type=int, default=60, help="that the simulation plays for each defect")
     planting.add_argument("--jobs", type=int, default=2)
     planting.add_argument("name", nargs="*", help="defects to plant; default: all")
-    for each in (killing, lasting):
+    playing = commands.add_parser("drills", help="two sessions of one account; the kill switch refused")
+    playing.add_argument("name", nargs="*", help=f"{', '.join(drills.DRILLS)}; default: all")
+    for each, pace in ((killing, 60.0), (lasting, 60.0), (playing, 20.0)):
         each.add_argument("--seed", type=int, default=1)
-        each.add_argument("--pace", type=float, default=60.0, help="times real speed")
-        each.add_argument("--faults", type=Path, default=None, help="a fault plan; none without it")
+        each.add_argument("--pace", type=float, default=pace, help="times real speed")
         each.add_argument("--folder", type=Path, default=None, help="where to work; default: a temporary one")
+    for each in (killing, lasting):
+        each.add_argument("--faults", type=Path, default=None, help="a fault plan; none without it")
     return parser
 
 

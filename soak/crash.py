@@ -108,7 +108,7 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
                 return
             if killed_at is not None:
                 found.back_s.append(time.monotonic() - killed_at)
-                _compare(day, found)
+                found.wrong += differences(day)
             time.sleep(chance.uniform(*LIVES_S))
         if not child.is_running():
             found.wrong.append(f"the session ended by itself: {child.last_words(3)}")
@@ -118,8 +118,8 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
         yield
 
 
-def _compare(day: SoakDay, found: Findings) -> None:
-    """Hold ledger and exchange against each other while the session trades."""
+def differences(day: SoakDay) -> list[str]:
+    """Hold ledger and exchange against each other while the session trades; give what is wrong."""
     now = datetime.fromisoformat(day.get("/sim/state")["now"])
     executed = {
         row["execution_id"]: row
@@ -129,7 +129,7 @@ def _compare(day: SoakDay, found: Findings) -> None:
     orders = day.venue_orders()
     time.sleep(1.0)  # what the exchange said is older than what the ledger says now
     events = day.events()
-    found.wrong += _mistakes(events, orders, set(executed))
+    return list(_mistakes(events, orders, set(executed)))
 
 
 def _mistakes(events: list[AnyEvent], orders: list[dict[str, str]], executed: set[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -28,7 +28,7 @@ from tasks.configuration import load_settings
 from tasks.resources import open_ledger
 
 _SESSION = "from flows.trade_session import trade_session; trade_session({day!r})"
-_CLOSE = "from cli.main import run; raise SystemExit(run(['close-day', '--date', {day!r}]))"
+_COMMAND = "from cli.main import run; raise SystemExit(run({arguments!r}))"
 # A short crossover changes its mind every few minutes: many orders an hour, so that kills meet them.
 STRATEGY = {"name": "sma_crossover", "allocation_frac": 0.9}
 PARAMS = {"fast": 2, "slow": 5}
@@ -48,14 +48,18 @@ class SoakDay:
     _events: list[AnyEvent] = field(default_factory=list)
     _seq: int = 0
 
-    def start_session(self) -> Child:
-        """Start a session process."""
-        return session_process(self.platform, self.config, self.session_date)
+    def start_session(self, name: str = "session") -> Child:
+        """Start a session process; its words go to the log of that name."""
+        return session_process(self.platform, self.config, self.session_date, name=name)
+
+    def command(self, *arguments: str) -> Child:
+        """Start a `desk` command in a process of its own; its words go to the log named for it."""
+        program = _COMMAND.format(arguments=list(arguments))
+        return _python(self.platform, self.config, program, arguments[0])
 
     def close(self, *, patience_s: float) -> int | None:
         """Close the day's books; give the exit code, or None when it took too long."""
-        program = _CLOSE.format(day=self.session_date.isoformat())
-        child = _python(self.platform, self.config, program, "close-day")
+        child = self.command("close-day", "--date", self.session_date.isoformat())
         ended = until(lambda: not child.is_running(), patience_s=patience_s)
         child.stop(patience_s=1.0)
         return child.exit_code if ended else None
@@ -84,6 +88,12 @@ class SoakDay:
         """Ask the exchange; its /sim paths know no faults."""
         with urlopen(Request(self.exchange.url + path), timeout=10) as answer:
             return json.load(answer)
+
+    def lie(self, *rules: Mapping[str, Any]) -> None:
+        """Put another fault plan in force at the exchange."""
+        plan = json.dumps({"rules": rules}).encode()
+        with urlopen(Request(f"{self.exchange.url}/sim/faults", data=plan), timeout=10) as answer:
+            answer.read()
 
 
 def open_day(
@@ -114,9 +124,9 @@ def configure(config: Path, **params: int) -> None:
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
-def session_process(platform: Platform, config: Path, session_date: date) -> Child:
+def session_process(platform: Platform, config: Path, session_date: date, *, name: str = "session") -> Child:
     """Start the flow `trade-session` in a process of its own; ended when used as a context manager."""
-    return _python(platform, config, _SESSION.format(day=session_date.isoformat()), "session")
+    return _python(platform, config, _SESSION.format(day=session_date.isoformat()), name)
 
 
 def _python(platform: Platform, config: Path, program: str, name: str) -> Child:
