@@ -36,6 +36,7 @@ class Answer:
 HANG = "hang"  # read the request and never answer
 RESET = "reset"  # read the request and reset the connection
 DRIP = "drip"  # answer one byte at a time, never finishing
+HTML = "<html><body>Internal Server Error</body></html>"  # as a proxy before Alpaca answers
 
 Script = Callable[[Said], Answer | str]
 
