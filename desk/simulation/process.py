@@ -287,16 +287,14 @@ class Feed:
 
 
 class Recorder:
-    """The warehouse as the session sees it; what it is given tells which bars the desk accepted."""
+    """The warehouse as the session sees it."""
 
     def __init__(self, world: "World") -> None:
         """Keep whom to tell."""
         self._world = world
 
     def bars(self, frame: pl.DataFrame) -> None:
-        newest = frame.filter(pl.col("ts") == frame["ts"].max()) if frame.height else frame
-        for symbol, close in newest.select("symbol", "close").iter_rows():
-            self._world.auditor.price(symbol, str(close))
+        self._world.count("bars kept", frame.height)
 
     def quarantine(self, frame: pl.DataFrame) -> None:
         self._world.count("bars refused", frame.height)
@@ -309,7 +307,7 @@ class Recorder:
 
 
 class Watched:
-    """A strategy, and a look at each bar it is shown (I10)."""
+    """A strategy, and a look at each bar it is shown (I10); its newest are what orders are priced by."""
 
     def __init__(self, inner: StrategyRunner, world: "World") -> None:
         """Keep both."""
@@ -342,4 +340,6 @@ class Watched:
                 is_public=ts + MINUTE <= now and (symbol, ts, last) in self._world.delivered,
                 is_sound=sound and 0 < low <= min(first, last) <= max(first, last) <= high,
             )
+        for symbol, close in bars.unique("symbol", keep="last").select("symbol", "close").iter_rows():
+            self._world.auditor.price(symbol, str(close))
         return self._inner.signals(bars)
