@@ -6,7 +6,8 @@ import pytest
 
 from desk.exchange.venue import Venue
 from schemas.orders import Side
-from tests.contracts.broker import DAY, BrokerContract, UnderTest, flat_market
+from tests.contracts.broker import BrokerContract
+from tests.contracts.venue import DAY, UnderTest, flat_market
 
 
 class TestInProcess(BrokerContract):

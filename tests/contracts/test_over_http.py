@@ -14,7 +14,8 @@ from desk.exchange.floor import Floor
 from desk.exchange.server import ExchangeServer
 from schemas.orders import Side
 from schemas.settings import BrokerSettings, ClockKind, Settings
-from tests.contracts.broker import DAY, BrokerContract, UnderTest, flat_market
+from tests.contracts.broker import BrokerContract
+from tests.contracts.venue import DAY, UnderTest, flat_market
 
 
 class TestOverHttp(BrokerContract):

@@ -16,7 +16,7 @@ from schemas.risk import LatchName, TradingState
 from schemas.settings import ExitsAt, ExitSettings, SessionSettings, Settings, StrategySettings
 from schemas.signals import SIGNAL_SCHEMA
 from tests import rehearsal as r
-from tests.contracts.broker import DAY, MINUTE, OPEN
+from tests.contracts.venue import DAY, MINUTE, OPEN
 from tests.desk.short_day import kinds, lying
 
 SYMBOL = "AAPL"

@@ -14,7 +14,7 @@ from desk.settler import settle
 from desk.views import working
 from schemas.orders import OrderClass, OrderIntent, OrderState, OrderType, Purpose, Side
 from tests import rehearsal as r
-from tests.contracts.broker import DAY, MINUTE, OPEN, PER_PRINT, flat_market, order_of
+from tests.contracts.venue import DAY, MINUTE, OPEN, PER_PRINT, flat_market, order_of
 from tests.desk.scripted import approval_of
 from tests.makers import planned
 

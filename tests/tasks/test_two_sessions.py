@@ -13,7 +13,7 @@ import pytest
 from data.lease import LEASE_TTL
 from desk.exchange.floor import Floor
 from desk.exchange.server import ExchangeServer
-from tests.contracts.broker import DAY, OPEN, flat_market
+from tests.contracts.venue import DAY, OPEN, flat_market
 from tests.house import CHECKOUT
 from tests.tasks.sender import HELD, LOST
 
