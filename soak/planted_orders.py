@@ -96,7 +96,7 @@ ORDERS = (
         "desk/dispatcher.py",
         "        if intent.purpose is Purpose.ENTRY and LatchName.KILL in desk.portfolio.latches:\n",
         "        if False:\n",
-        ("tests/desk/test_session.py", "tests/desk/test_adversity.py", "tests/desk/test_session_breaks.py"),
+        ("tests/desk/test_session.py", "tests/desk/test_kill_switch.py", "tests/desk/test_session_breaks.py"),
     ),
     Planted(
         "no close-out",

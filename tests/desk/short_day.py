@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import polars as pl
+import pytest
+
+from desk.cycle import TradeOutcome
 from desk.desk import Desk
 from desk.errors import OutcomeUnknown
 from desk.exchange.generated import GeneratedMarket
 from desk.exchange.venue import Venue
-from schemas.orders import BrokerOrder, OrderIntent, Side
+from desk.session import Steps
+from schemas.orders import BrokerOrder, OrderIntent, OrderState, Purpose, Side
 from tests import rehearsal as r
 from tests.memory_ledger import MemoryLedger
 
@@ -95,3 +100,46 @@ def closed_short_day() -> tuple[Venue, MemoryLedger, Desk]:
 def by_hand(place: Venue, symbol: str, side: Side, qty: Decimal, price: Decimal | None) -> None:
     """Trade at the venue on the same account, as a person would."""
     place.trade_by_hand(symbol=symbol, side=side, qty=qty, price=price)
+
+
+class Holding(BaseException):
+    """The test has the position it wants; the process stops here."""
+
+
+def until_held(desk: Desk) -> tuple[str, str, Decimal]:
+    """Trade until one position stands and nothing works; give its strategy, symbol and quantity."""
+    session = r.session_of(desk, SHORT_DAY)
+    steps = session.steps()
+
+    def trade(minute: datetime, signals: pl.DataFrame) -> TradeOutcome:
+        outcome = steps.trade(minute, signals)
+        if desk.portfolio.holdings() and all(
+            order.state is OrderState.UNKNOWN for order in desk.portfolio.working_orders()
+        ):
+            raise Holding
+        return outcome
+
+    with pytest.raises(Holding):
+        session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+    (strategy, symbol), position = next(iter(desk.portfolio.holdings().items()))
+    return strategy, symbol, position.qty
+
+
+def run_with(desk: Desk, after_trade: Callable[[datetime], None]) -> None:
+    """Run the short day and call back after every minute's trade step."""
+    session = r.session_of(desk, SHORT_DAY)
+    steps = session.steps()
+
+    def trade(minute: datetime, signals: pl.DataFrame) -> TradeOutcome:
+        outcome = steps.trade(minute, signals)
+        after_trade(minute)
+        return outcome
+
+    session.run(Steps(ingest=steps.ingest, evaluate=steps.evaluate, trade=trade))
+
+
+def exits_lost(place: Venue, intent: OrderIntent) -> BrokerOrder:
+    """Lose every exit before it arrives."""
+    if intent.purpose is Purpose.EXIT:
+        raise OutcomeUnknown("connection reset")
+    return place.submit(intent)
