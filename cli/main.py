@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
@@ -63,12 +64,23 @@ app.command(rich_help_panel=ACT)(resume)
 app.command(rich_help_panel=ACT)(breaks)
 
 
+def tell_version(is_asked: bool) -> None:
+    """Print the version that is installed."""
+    if is_asked:
+        typer.echo(f"desk {metadata.version('miniquantdesk')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     config: Annotated[
         Path | None, typer.Option(help="The desk.yaml to run by. Default: DESK_CONFIG, then ./desk.yaml.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of a defect.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", is_eager=True, callback=tell_version),
+    ] = False,
 ) -> None:
     """Take what every command shares; children of this process inherit the configuration."""
     if config is not None:

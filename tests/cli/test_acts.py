@@ -3,6 +3,7 @@
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib import metadata
 
 import pytest
 import requests
@@ -176,3 +177,9 @@ def test_a_ledger_that_does_not_replay_is_refused_by_verify(desk: Desk) -> None:
     assert desk("replay").code == 0
     assert "run one" in desk.fails("replay", "--verify", code=1)
     assert desk("doctor", "--json").code == 1
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A report of a defect can name the version, without a configuration or a ledger."""
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"desk {metadata.version('miniquantdesk')}"
