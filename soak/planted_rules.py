@@ -33,7 +33,7 @@ RULES = (
         "desk/gate.py",
         "        working=with_order(view.working, WorkingOrder(intent=intent, remaining=intent.qty)),",
         "        working=view.working,",
-        ("tests/desk/test_gate.py",),
+        ("tests/desk/test_gate_together.py",),
     ),
     Planted(
         "broken symbols trade on",

@@ -176,3 +176,12 @@ def signals(levels: Mapping[str, float], *, ts: datetime = BAR_TS, strategy: str
         for symbol, target in levels.items()
     ]
     return pl.DataFrame(rows, schema=SIGNAL_SCHEMA)
+
+
+FRESH = entry()
+HELD = {"AAPL": D(10)}
+
+
+def limits(**changes: Any) -> RiskLimits:
+    """Give the wide limits with one of them narrowed."""
+    return WIDE.model_copy(update=changes)
