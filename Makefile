@@ -37,7 +37,7 @@ simulate: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 
-# Long runs: `make soak ARGS="crash --kills 100 --faults plan.yaml"`, `make soak ARGS="endurance --hours 8"`.
+# Long runs: `make soak ARGS="crash --kills 100 --faults plan.yaml"`, `make soak ARGS=drills`.
 soak: $(READY)
 	$(BIN)/python -m soak $(ARGS)
 
