@@ -26,6 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cli.platform import Platform, PlatformPlace
+from cli.processes import Child
 from schemas.events import AnyEvent, BreakFound, BreakResolved, FillRecorded, OrderPlanned
 from soak.stage import SoakDay, kill, open_day, trades_again, until
 from tasks.verification import verify_day
@@ -80,8 +81,6 @@ def run(
             try:
                 for _ in _kills(day, found, chance, most=min(kills - found.kills, A_DAY_MAX)):
                     progress.update(bar, completed=found.kills, description=f"day {number + 1}, kills")
-                    if found.wrong:
-                        progress.console.print(found.wrong[-1])
                 _finish(day, found)
             finally:
                 day.exchange.stop()
@@ -103,6 +102,8 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
                 found.in_recovery += 1
         else:
             if not trades_again(day, child, before=before, patience_s=START_PATIENCE_S):
+                if _is_over(day, child):
+                    return
                 found.wrong.append(f"no session within {START_PATIENCE_S:.0f} s: {child.last_words(3)}")
                 child.stop(patience_s=1.0)
                 return
@@ -111,6 +112,8 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
                 found.wrong += differences(day)
             time.sleep(chance.uniform(*LIVES_S))
         if not child.is_running():
+            if _is_over(day, child):
+                return
             found.wrong.append(f"the session ended by itself: {child.last_words(3)}")
         kill(child)
         killed_at = time.monotonic() if killed_at is None or day.starts() > before else killed_at
@@ -174,6 +177,14 @@ def _finish(day: SoakDay, found: Findings) -> None:
 def _is_late(day: SoakDay) -> bool:
     state = day.get("/sim/state")
     return datetime.fromisoformat(state["now"]) > datetime.fromisoformat(state["closes_at"]) - LAST_MINUTES
+
+
+def _is_over(day: SoakDay, child: Child) -> bool:
+    """Tell whether a session ended because its day did: on a busy machine a start takes venue minutes."""
+    state = day.get("/sim/state")
+    return child.exit_code == 0 and datetime.fromisoformat(state["now"]) >= datetime.fromisoformat(
+        state["closes_at"]
+    )
 
 
 def show(found: Findings, console: Console) -> None:
