@@ -432,7 +432,10 @@ class Auditor:
             raise Broken("I14", f"the kill is verified; the venue has {words_of(held)} and open {resting}")
 
     def _minute(self, row: Row, _: bool) -> None:
-        """A loss at the limit latches before the next minute is recorded (R3, with I7)."""
+        """A loss at the limit latches before the next minute is recorded (R3, with I7).
+
+        One that is first known at the bell or later does not: there is nothing left to trade that day.
+        """
         self._check("I7")
         due = self.loss_due
         if (
@@ -445,7 +448,9 @@ class Auditor:
         self.result = result
         loss = self.result_base - result
         is_due = loss >= self.limits["daily_loss_usd"] and "daily_loss" not in self.latches
-        self.loss_due = row if is_due and self.started else None
+        closes = self.closes.get(row["session_date"])
+        is_over = closes is not None and row["at"][:19] >= closes[:19]
+        self.loss_due = row if is_due and self.started and not is_over else None
 
     # ---- the end ---------------------------------------------------------------------------
 
