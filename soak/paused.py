@@ -19,7 +19,7 @@ from cli.processes import Child
 from data.claims import CLAIM_TTL
 from data.lease import LEASE_TTL
 from soak.crash import START_PATIENCE_S, differences
-from soak.stage import SoakDay, kill, trades_again, until
+from soak.stage import SoakDay, trades_again, until
 from soak.story import ORDERS_PATIENCE_S, Story, ending, has_sent, venue_time
 from tasks.configuration import load_settings
 from tasks.resources import ledger_path
@@ -59,7 +59,6 @@ def two_sessions(day: SoakDay) -> Story:
         story.wrong += differences(day)
         orders = day.venue_orders()  # before the tokens: what is sent is in the ledger first
         attribute(story, orders, _tokens(day), stopped_at=stopped_at)
-        kill(second)
     return story
 
 
