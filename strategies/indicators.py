@@ -23,9 +23,12 @@ def with_session(bars: pl.DataFrame) -> pl.DataFrame:
     """Add `session`: a number per symbol and New York day, counted up in the order of the frame.
 
     Numbering once costs a tenth of grouping by (symbol, day) in every indicator. The numbers themselves
-    mean nothing. Bars must be sorted by (symbol, ts).
+    mean nothing. Bars must be sorted by (symbol, ts). A regular session lies within one UTC day, so the day
+    is taken without asking a time zone, which would cost ten times as much as all the rest.
     """
-    return bars.with_columns(pl.struct("symbol", session_day().alias("day")).rle_id().alias("session"))
+    return bars.with_columns(
+        pl.struct("symbol", pl.col("ts").dt.date().alias("day")).rle_id().alias("session")
+    )
 
 
 def minute_of_session() -> pl.Expr:
