@@ -101,7 +101,7 @@ def _end_unanswered(desk: Desk) -> None:
     ]
     due = [until for until in closed if until <= desk.now() + ARRIVAL_WAIT_MAX]
     if due:
-        desk.clock.sleep_until(max(due))
+        desk.rest_until(max(due))
         settle(desk, urgent=True)
     end_never_arrived(desk)
 

@@ -1,13 +1,15 @@
 """A desk: its settings, its ports and its journal, composed once and handed to every role."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from desk.journal import Journal
 from desk.portfolio import Portfolio
 from desk.ports import Broker, Clock, MarketData, MarketStream, Recorder, StrategyRunner, TradeUpdates
 from desk.throttler import Throttler
 from schemas.settings import Settings
+
+REST_SLICE = timedelta(seconds=10)  # a third of the lease's life
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +35,13 @@ class Desk:
     def now(self) -> datetime:
         """Give the instant by the desk's clock."""
         return self.clock.now()
+
+    def rest_until(self, instant: datetime) -> None:
+        """Sleep in slices, keeping the account and the phase meanwhile.
+
+        Raises:
+            LeaseLost: another session has the account.
+        """
+        while (now := self.now()) < instant:
+            self.clock.sleep_until(min(instant, now + REST_SLICE))
+            self.journal.renew()

@@ -52,7 +52,6 @@ MINUTE = timedelta(minutes=1)
 SETTLE_AFTER_CLOSE = timedelta(seconds=60)
 # Two minutes in all: a broker away for longer is for whoever starts sessions to try again.
 START_PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60))
-START_SLICE = timedelta(seconds=10)  # a third of the lease's life
 # A crash flattens for at most half a minute: cancels and market orders take seconds, and the error waits.
 HALT_ROUNDS = 15
 HALT_POLL = timedelta(seconds=2)
@@ -141,15 +140,8 @@ class Session:
                     "start-up could not read the broker",
                     extra={"cause": str(error), "again_in_s": pause.total_seconds()},
                 )
-                self._pause(pause)
+                self.desk.rest_until(self.desk.now() + pause)
         return self._begin()
-
-    def _pause(self, length: timedelta) -> None:
-        """Sleep in slices, keeping the lease."""
-        until = self.desk.now() + length
-        while (now := self.desk.now()) < until:
-            self.desk.clock.sleep_until(min(until, now + START_SLICE))
-            self.desk.journal.renew()
 
     def _begin(self) -> SessionHours:
         desk = self.desk
