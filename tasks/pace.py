@@ -39,6 +39,11 @@ def pauses_at(pace: float) -> Callable[[float], None]:
     return lambda seconds: time.sleep(seconds / max(pace, 1.0))
 
 
+def seconds_at(pace: float) -> Callable[[], float]:
+    """Give the venue's seconds, which only run forward: its budget of requests is of its own minute."""
+    return lambda: time.monotonic() * max(pace, 1.0)
+
+
 def _hastened(limit_s: float, pace: float) -> float:
     """Shorten a limit, but not below what an answer may take; one that is shorter already stays."""
     return min(limit_s, max(limit_s / pace, LIMIT_MIN_S))

@@ -32,7 +32,7 @@ from strategies.base import StrategyError
 from strategies.registry import create
 from tasks.configuration import require_secrets
 from tasks.outbox import OutboxPump
-from tasks.pace import at_pace, pauses_at
+from tasks.pace import at_pace, pauses_at, seconds_at
 from tasks.unhurried import UnhurriedRecorder
 
 LEDGER_FILE = "ledger.sqlite"
@@ -75,7 +75,7 @@ class Account:
         strategies = make_strategies(settings)
         pace = self.clock.pace if isinstance(self.clock, VenueClock) else 1.0
         towards, sleep = at_pace(settings, pace), pauses_at(pace)
-        broker = connect_broker(towards, sleep=sleep)
+        broker = connect_broker(towards, sleep=sleep, clock_s=seconds_at(pace))
         market = connect_market(towards, sleep=sleep)
         with ExitStack() as stack:
             self._take_lease(holder, wait_s=wait_s)

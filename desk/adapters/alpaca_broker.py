@@ -50,20 +50,34 @@ T = TypeVar("T")
 
 
 def connect_broker(
-    settings: Settings, *, sleep: Callable[[float], None] = tenacity.nap.sleep
+    settings: Settings,
+    *,
+    sleep: Callable[[float], None] = tenacity.nap.sleep,
+    clock_s: Callable[[], float] = monotonic,
 ) -> "AlpacaBroker":
     """Check the account's settings and give the broker; nothing is sent yet.
+
+    Args:
+        settings: the account's.
+        sleep: pauses for so many of the broker's seconds.
+        clock_s: the broker's seconds, that only run forward; requests are counted by them.
 
     Raises:
         ConfigError: see `alpaca_login.login`; live money needs its second switch.
     """
-    return AlpacaBroker(login(settings), sleep=sleep)
+    return AlpacaBroker(login(settings), sleep=sleep, clock_s=clock_s)
 
 
 class AlpacaBroker:
     """`desk.ports.Broker` over HTTP."""
 
-    def __init__(self, account: Login, *, sleep: Callable[[float], None] = tenacity.nap.sleep) -> None:
+    def __init__(
+        self,
+        account: Login,
+        *,
+        sleep: Callable[[float], None] = tenacity.nap.sleep,
+        clock_s: Callable[[], float] = monotonic,
+    ) -> None:
         client = TradingClient(
             account.api_key,
             account.secret_key,
@@ -71,7 +85,7 @@ class AlpacaBroker:
             raw_data=True,
             url_override=account.trading_url,
         )
-        self.throttler = Throttler(account.requests_per_minute, clock=monotonic, sleep=sleep)
+        self.throttler = Throttler(account.requests_per_minute, clock=clock_s, sleep=sleep)
         self._http = AlpacaHttp(
             client,
             url=account.trading_url,

@@ -6,9 +6,11 @@ from time import monotonic
 import pytest
 
 from desk.errors import BrokerUnavailable
+from desk.throttler import Errand
 from schemas.settings import BrokerSettings, ClockKind, Settings
 from tasks.pace import LIMIT_MIN_S, at_pace
 from tasks.resources import open_desk
+from tests.contracts.venue import wait_until
 from tests.desk.adapters.rough import HANG, Answer, Said, rough_server
 
 
@@ -19,6 +21,33 @@ def test_limits_shrink_with_the_pace_down_to_what_an_answer_takes(pace: float, l
 
     assert settings.broker.read_timeout_s == limit_s
     assert settings.broker.connect_timeout_s == 0.5
+
+
+def test_a_refused_request_costs_a_paced_venue_no_minutes(tmp_path: Path) -> None:
+    """Half a minute that a 429 asks for is the venue's: at pace 600 entries have room again at once."""
+
+    def refused(said: Said) -> Answer | str:
+        if said.path == "/sim/state":
+            return Answer(200, {"now": "2026-11-20T17:00:00Z", "pace": 600})
+        return Answer(429, {"message": "too many requests"}, {"Retry-After": "30"})
+
+    with rough_server(refused) as server:
+        broker = BrokerSettings(
+            trading_url=server.url,
+            data_url=server.url,
+            stream_url=f"ws{server.url[4:]}/stream",
+            clock=ClockKind.VENUE,
+            read_attempts=1,
+        )
+        settings = Settings(broker=broker, store=tmp_path)
+        with open_desk(settings, holder="test", stream=False) as desk:
+            with pytest.raises(BrokerUnavailable, match="429"):
+                desk.broker.account()
+
+            throttler = desk.throttler
+            assert throttler is not None
+            assert throttler.traffic().refused == 1
+            wait_until(lambda: throttler.room(Errand.ENTRY) is None)
 
 
 def test_a_hung_request_costs_a_paced_venue_no_minutes(tmp_path: Path) -> None:
