@@ -16,7 +16,7 @@ the replayed state are compared (`tasks.verification`).
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cli.platform import Platform, PlatformPlace
-from cli.processes import Child
-from schemas.events import AnyEvent, BreakFound, BreakResolved, FillRecorded, OrderPlanned
+from schemas.events import (
+    AnyEvent,
+    BreakFound,
+    BreakResolved,
+    FillRecorded,
+    OrderPlanned,
+    SessionEnded,
+    SessionStarted,
+)
 from soak.stage import SoakDay, kill, open_day, trades_again, until
 from tasks.verification import verify_day
 
@@ -102,7 +109,7 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
                 found.in_recovery += 1
         else:
             if not trades_again(day, child, before=before, patience_s=START_PATIENCE_S):
-                if _is_over(day, child):
+                if child.exit_code == 0 and reached_close(day.events(), _closes_at(day)):
                     return
                 found.wrong.append(f"no session within {START_PATIENCE_S:.0f} s: {child.last_words(3)}")
                 child.stop(patience_s=1.0)
@@ -112,7 +119,7 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
                 found.wrong += differences(day)
             time.sleep(chance.uniform(*LIVES_S))
         if not child.is_running():
-            if _is_over(day, child):
+            if child.exit_code == 0 and reached_close(day.events(), _closes_at(day)):
                 return
             found.wrong.append(f"the session ended by itself: {child.last_words(3)}")
         kill(child)
@@ -175,16 +182,22 @@ def _finish(day: SoakDay, found: Findings) -> None:
 
 
 def _is_late(day: SoakDay) -> bool:
-    state = day.get("/sim/state")
-    return datetime.fromisoformat(state["now"]) > datetime.fromisoformat(state["closes_at"]) - LAST_MINUTES
+    now = datetime.fromisoformat(day.get("/sim/state")["now"])
+    return now > _closes_at(day) - LAST_MINUTES
 
 
-def _is_over(day: SoakDay, child: Child) -> bool:
-    """Tell whether a session ended because its day did: on a busy machine a start takes venue minutes."""
-    state = day.get("/sim/state")
-    return child.exit_code == 0 and datetime.fromisoformat(state["now"]) >= datetime.fromisoformat(
-        state["closes_at"]
-    )
+def _closes_at(day: SoakDay) -> datetime:
+    return datetime.fromisoformat(day.get("/sim/state")["closes_at"])
+
+
+def reached_close(events: Sequence[AnyEvent], closes_at: datetime) -> bool:
+    """Tell whether the newest session says that it ended, at the close or later.
+
+    On a busy machine a start takes venue minutes, so a session may end with its day while it is to be killed.
+    One that ended before the bell, or never began, is no such end however late it is looked at.
+    """
+    newest = next((one for one in reversed(events) if isinstance(one, SessionStarted | SessionEnded)), None)
+    return isinstance(newest, SessionEnded) and newest.at >= closes_at
 
 
 def show(found: Findings, console: Console) -> None:

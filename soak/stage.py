@@ -140,8 +140,9 @@ def _python(platform: Platform, config: Path, program: str, name: str) -> Child:
 
 
 def kill(child: Child) -> None:
-    """End a process as a power cut does."""
-    os.kill(child.pid, signal.SIGKILL)
+    """End a process as a power cut does; nothing happens to one that has ended by itself."""
+    if child.is_running():
+        os.kill(child.pid, signal.SIGKILL)
     child.stop(patience_s=0.0)
 
 
