@@ -371,6 +371,30 @@ def test_a_proper_day_is_no_trouble() -> None:
     assert sum(made.checked.values()) > 10
 
 
+@pytest.mark.parametrize(("at", "is_trouble"), [("17:59:59.9", True), ("18:00:00", False)])
+def test_i7_a_loss_known_before_the_bell_latches(at: str, is_trouble: bool) -> None:
+    """First known in the last second it must latch; at the bell there is nothing left to trade (I7)."""
+    made = auditor()
+    made.closes["2025-11-28"] = "2025-11-28T18:00:00Z"
+    row = {
+        "kind": "minute_closed",
+        "session_date": "2025-11-28",
+        "at": f"2025-11-28T{at}Z",
+        "bar_ts": TS,
+        "realized_pnl": "-100",
+        "unrealized_pnl": "0",
+        "fees": "0",
+    }
+
+    made.ledger_row(row)
+
+    if is_trouble:
+        with pytest.raises(Broken, match="I7"):
+            made.ledger_row(row)
+    else:
+        made.ledger_row(row)
+
+
 def test_the_auditor_imports_nothing_of_the_desk() -> None:
     """Its modules know the standard library and one another: a fault of ours cannot be a fault of its."""
     own = [module for module in modules("desk") if module.path.startswith("desk/simulation/audit")]

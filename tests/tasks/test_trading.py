@@ -8,7 +8,7 @@ from tasks.trading import SWITCH_S, prompt_threads
 
 
 def test_threads_switch_fast_only_while_a_session_runs() -> None:
-    """A thread that computes keeps the trading one waiting for half a millisecond; afterwards as before."""
+    """Others get the interpreter soon while a session runs, and as before when it ended badly."""
     before = sys.getswitchinterval()
 
     def fail() -> None:
