@@ -107,6 +107,14 @@ RULES = (
         "judged_at=desk.now())) for each in intents))",
     ),
     Planted(
+        "a minute valued at its open",
+        "exposure, losses and watched stops go by prices that are a minute old (I6, R3)",
+        "desk/tape.py",
+        "        return {symbol: values[3] for symbol, (_, values)",
+        "        return {symbol: values[0] for symbol, (_, values)",
+        ("tests/desk/test_valuation.py",),
+    ),
+    Planted(
         "judged by other limits",
         "entries are held to twice the gross the desk was told (I5)",
         "desk/cycle.py",

@@ -2,13 +2,15 @@
 
 from decimal import Decimal
 
+import pytest
+
 from desk.errors import BrokerUnavailable
 from desk.exchange.generated import GeneratedMarket
 from desk.exchange.venue import Venue
 from schemas import events as ev
 from schemas.orders import Purpose, Side
 from tests import rehearsal as r
-from tests.desk.short_day import LATE, SHORT_DAY, Liar, by_hand, kinds, run_short
+from tests.desk.short_day import LATE, SHORT_DAY, Liar, by_hand, kinds, run_short, short_venue
 
 UNWATCHED = "TSLA"
 
@@ -64,3 +66,20 @@ def test_r3_a_fall_of_what_is_not_watched_is_seen_by_both_witnesses() -> None:
 
     own = {e.equity - e.cash for e in kinds(ledger, ev.MinuteClosed) if not e.marks}
     assert len(own) > 5
+
+
+def test_r3_a_minute_is_valued_at_its_own_closes() -> None:
+    """What is held stands in each minute at the close the market printed then, not at an older one."""
+    market = GeneratedMarket(1, r.SYMBOLS)
+    printed = {
+        (symbol, ts): close
+        for symbol, ts, close in market.frame(SHORT_DAY).select("symbol", "ts", "close").iter_rows()
+    }
+    ledger = r.new_ledger()
+
+    run_short(r.desk_on(short_venue(), ledger))
+
+    marks = [(e.bar_ts, each) for e in kinds(ledger, ev.MinuteClosed) for each in e.marks]
+    assert len(marks) > 20
+    for minute, mark in marks:
+        assert float(mark.price) == pytest.approx(printed[mark.symbol, minute], abs=0.0051)
