@@ -12,7 +12,7 @@ from soak import crash, drills, endurance, exchange, mutants
 
 def main() -> int:
     """Run the soak the command line names; give the exit code."""
-    asked = _parser().parse_args()
+    asked = _asked()
     console = Console(width=None if sys.stdout.isatty() else 140)
     if asked.soak == "mutants":
         found = mutants.run(seeds=asked.seeds, jobs=asked.jobs, names=asked.name, console=console)
@@ -54,6 +54,18 @@ def main() -> int:
         )
         endurance.show(lasted, console)
         return 1 if lasted.wrong else 0
+
+
+def _asked() -> argparse.Namespace:
+    """Read the command line; a name that nothing has ends the program, saying which there are."""
+    parser = _parser()
+    asked = parser.parse_args()
+    known = {"drills": tuple(drills.DRILLS), "mutants": tuple(one.name for one in mutants.PLANTED)}
+    allowed = known.get(asked.soak, ())
+    for name in getattr(asked, "name", ()):
+        if name not in allowed:
+            parser.error(f"{asked.soak}: no {name!r}; allowed: {', '.join(allowed)}")
+    return asked
 
 
 def _parser() -> argparse.ArgumentParser:
