@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from soak import crash, drills, endurance, exchange, mutants
+from soak.planted import PLANTED
 
 
 def main() -> int:
@@ -60,7 +61,7 @@ def _asked() -> argparse.Namespace:
     """Read the command line; a name that nothing has ends the program, saying which there are."""
     parser = _parser()
     asked = parser.parse_args()
-    known = {"drills": tuple(drills.DRILLS), "mutants": tuple(one.name for one in mutants.PLANTED)}
+    known = {"drills": tuple(drills.DRILLS), "mutants": tuple(one.name for one in PLANTED)}
     allowed = known.get(asked.soak, ())
     for name in getattr(asked, "name", ()):
         if name not in allowed:
