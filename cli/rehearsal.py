@@ -46,6 +46,10 @@ def make_stage(
     Raises:
         ConfigError: the bars are not there, or a list is empty.
     """
+    if session_date is not None:
+        from tasks.exchange import require_session
+
+        require_session(session_date)
     wanted = tuple(word.strip().upper() for word in (symbols or "").split(",") if word.strip())
     strategies = tuple(word.strip() for word in strategy.split(",") if word.strip())
     if not strategies:

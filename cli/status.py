@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.tables import as_json, clock_time, console, grid, moment, number, price, signed, usd
+from cli.tables import NOTHING, as_json, clock_time, console, grid, moment, number, price, signed, usd
 from schemas.orders import OrderState
 from schemas.risk import LatchName
 from tasks.configuration import load_settings
@@ -36,9 +36,9 @@ def status(json: AsJson = False) -> None:
         )
         for latch in desk.latches:
             write = number if latch.name is LatchName.DRAWDOWN else usd  # a share of equity, the others USD
-            table.add_row(
-                latch.name.value, write(latch.number), write(latch.limit), moment(latch.set_at), latch.cause
-            )
+            is_kill = latch.name is LatchName.KILL  # it has no numbers
+            sides = [NOTHING if is_kill else write(side) for side in (latch.number, latch.limit)]
+            table.add_row(latch.name.value, *sides, moment(latch.set_at), latch.cause)
         out.print(table)
     if desk.pauses:
         table = grid(
@@ -54,7 +54,7 @@ def status(json: AsJson = False) -> None:
             table.add_row(pause.protection, over, moment(pause.until), moment(pause.set_at), pause.cause)
         out.print(table)
     if desk.breaks:
-        out.print(f"{len(desk.breaks)} open breaks: `desk breaks` lists them")
+        out.print(f"open breaks: {len(desk.breaks)}; `desk breaks` lists them")
     if desk.positions:
         out.print(positions_table(desk.positions))
     if desk.working:
@@ -84,7 +84,7 @@ def _summary(found: "DeskStatus") -> Table:
         f"{signed(desk.unrealized)}, fees {usd(desk.fees)})",
     )
     table.add_row(
-        "today", f"{desk.orders_today} orders, {desk.fills_today} fills, {desk.denied_today} denied intents"
+        "today", f"orders {desk.orders_today}, fills {desk.fills_today}, denied intents {desk.denied_today}"
     )
     table.add_row("open breaks", str(len(desk.breaks)))
     table.add_row("ledger", f"{desk.last_seq} events, newest {moment(desk.last_at)} New York")

@@ -82,6 +82,8 @@ def alert_words(event: AnyEvent) -> tuple[str, str] | None:
         case TradingStateChanged(state=state):
             text = f"Trading state {state.value.upper()} by {event.by}: {event.cause}"
             return f"state/{state.value}/{stamp}", text
+        case LatchSet(name=LatchName.KILL):
+            return f"latch/{LatchName.KILL.value}/{stamp}", f"LATCH kill: {event.cause}"  # it has no numbers
         case LatchSet(name=name):
             share = f"{event.number:.4f} of equity over {event.limit:f}"
             numbers = (

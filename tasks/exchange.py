@@ -18,7 +18,7 @@ from desk.exchange.market import Market
 from desk.exchange.revisions import LateTrades
 from desk.exchange.server import ExchangeUrls as ExchangeUrls
 from desk.exchange.server import ServerOptions, serve
-from desk.hours import FIRST_DAY, LAST_DAY, from_new_york
+from desk.hours import FIRST_DAY, LAST_DAY, from_new_york, session_hours
 from tasks.fault_plans import read_plan, require_known
 
 DEFAULT_SEED = 1
@@ -38,6 +38,18 @@ class ExchangePlan:
     late_trades_frac: float = 0.0  # share of the minutes that are published twice, their last trades late
 
 
+def require_session(day: date) -> None:
+    """Refuse a date on which nothing is traded.
+
+    Raises:
+        ConfigError: outside the calendar, a weekend or a holiday.
+    """
+    if not FIRST_DAY < day < LAST_DAY:
+        raise ConfigError(f"--date {day}: outside the calendar, {FIRST_DAY} to {LAST_DAY}")
+    if session_hours(day) is None:
+        raise ConfigError(f"--date {day}: no trading day of the New York Stock Exchange")
+
+
 def open_floor(plan: ExchangePlan) -> Floor:
     """Open the exchange's floor.
 
@@ -48,8 +60,11 @@ def open_floor(plan: ExchangePlan) -> Floor:
     """
     if plan.bars is not None and plan.seed is not None:
         raise ConfigError("--bars replays files and --seed makes a market: give one of them")
-    if not FIRST_DAY < plan.session_date < LAST_DAY:
-        raise ConfigError(f"--date {plan.session_date}: outside the calendar, {FIRST_DAY} to {LAST_DAY}")
+    require_session(plan.session_date)
+    if plan.bars is not None and not plan.bars.is_dir():
+        raise ConfigError(
+            f"--bars {plan.bars}: no such directory; expected <SYMBOL>/<yyyy-mm-dd>.parquet in it"
+        )
     if plan.cash <= 0:
         raise ConfigError(f"--cash {plan.cash}: must be more than 0 USD")
     if not 0.0 <= plan.late_trades_frac <= 1.0:

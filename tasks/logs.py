@@ -59,6 +59,8 @@ _SECRET_VALUES = (
     re.compile(r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"(?i)\b(?:apca-api-secret-key|apca-api-key-id)['\"]?\s*[:=]\s*['\"]?[^\s'\",}]+"),
 )
+# alpaca-py logs every lost connection with a traceback, and connects again. The line itself says why.
+STREAM_LOGGERS = ("alpaca.data.live.websocket", "alpaca.trading.stream")
 _MINE = "_desk_handler"  # marks our handlers, so that configuring again replaces them
 
 
@@ -124,7 +126,8 @@ def configure_logging(
 ) -> None:
     """Send the rooms' records to the store's log files, to stderr and to Prefect's run log.
 
-    Configuring again replaces what an earlier call set up; other libraries' loggers are left alone.
+    Configuring again replaces what an earlier call set up. Other libraries' loggers are left alone, but for
+    the SDK's streams, which lose their tracebacks.
 
     Args:
         store: the desk's store; `logs/` is made in it.
@@ -150,6 +153,8 @@ def configure_logging(
         handlers.append(_console(redact))
     if prefect:
         handlers.append(_run_log(redact))
+    for name in STREAM_LOGGERS:
+        logging.getLogger(name).addFilter(_without_traceback)
     for room in ROOMS:
         logger = logging.getLogger(room)
         logger.setLevel(level.upper())
@@ -157,6 +162,12 @@ def configure_logging(
         for handler in handlers:
             setattr(handler, _MINE, True)
             logger.addHandler(handler)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Let a record through as one line."""
+    record.exc_info = None
+    return True
 
 
 def reset_logging() -> None:

@@ -12,10 +12,14 @@ from collections.abc import Callable
 from schemas.settings import Settings
 
 LIMIT_MIN_S = 1.0  # an honest answer on a busy machine takes tenths
+# What was published arrives within so long. At pace 60 `session.bar_delay_s` is a thirtieth of a second of
+# ours: bars under way were called missing, and the stream that brought them mute.
+ARRIVES_S = 0.1
+BAR_DELAY_MAX_S = 50.0  # the settings' own bound
 
 
 def at_pace(settings: Settings, pace: float) -> Settings:
-    """Give the settings with the limits towards the venue in seconds of ours.
+    """Give the settings with the limits towards the venue in seconds of ours, and time for bars to arrive.
 
     Args:
         settings: limits in the venue's seconds.
@@ -23,14 +27,19 @@ def at_pace(settings: Settings, pace: float) -> Settings:
     """
     if pace <= 1:
         return settings
-    broker, data = settings.broker, settings.data
+    broker, data, session = settings.broker, settings.data, settings.session
     limits = {
         "connect_timeout_s": _hastened(broker.connect_timeout_s, pace),
         "read_timeout_s": _hastened(broker.read_timeout_s, pace),
     }
     silence = {"stream_silence_s": _hastened(data.stream_silence_s, pace)}
+    wait = {"bar_delay_s": max(session.bar_delay_s, min(ARRIVES_S * pace, BAR_DELAY_MAX_S))}
     return settings.model_copy(
-        update={"broker": broker.model_copy(update=limits), "data": data.model_copy(update=silence)}
+        update={
+            "broker": broker.model_copy(update=limits),
+            "data": data.model_copy(update=silence),
+            "session": session.model_copy(update=wait),
+        }
     )
 
 

@@ -82,7 +82,7 @@ class Account:
             stack.callback(self.ledger.release)
             stack.enter_context(self._outbox())
             yield Desk(
-                settings=settings,
+                settings=towards,
                 clock=self.clock,
                 broker=broker,
                 market=market,

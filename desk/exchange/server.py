@@ -266,8 +266,14 @@ def _faulty(floor: Floor, options: ServerOptions) -> ASGIApp:
     return FaultyDoor(app, app.state.faults)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what uvicorn says of every upgrade that is refused with an answer, as a full stream does."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
 def _server(app: ASGIApp) -> uvicorn.Server:
     """Make the server of an application."""
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     config = uvicorn.Config(
         app,
         log_config=None,

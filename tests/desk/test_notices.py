@@ -196,6 +196,17 @@ def test_a_drawdown_is_told_as_a_share() -> None:
     assert second.text == "PAUSED until 2025-11-26 17:00 UTC: symbol AAPL, by cool_down: loss"
 
 
+def test_the_kill_latch_is_told_without_numbers() -> None:
+    """It has no limit that was passed; "1.00 over 0.00 USD" would look like a loss."""
+    latch = LatchSet(
+        at=NOON, name=LatchName.KILL, number=Decimal(1), limit=Decimal(0), cause="by ann: rehearsal"
+    )
+
+    (only,) = fold([latch]).owed()
+
+    assert only.text == "LATCH kill: by ann: rehearsal"
+
+
 def test_quiet_events_tell_nobody() -> None:
     """A plan, an acknowledgement and a minute without denials owe nothing."""
     order = intent("mqd-a")

@@ -12,7 +12,7 @@ import pytest
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from tasks import logs
-from tasks.logs import REDACTED, configure_logging, correlated, reset_logging
+from tasks.logs import REDACTED, STREAM_LOGGERS, configure_logging, correlated, reset_logging
 
 WEBHOOK = "https://discord.com/api/webhooks/123456/abcDEF-token"
 
@@ -162,6 +162,19 @@ def test_configuring_again_writes_each_record_once(store: Path) -> None:
     logging.getLogger("desk.gate").debug("below the level")
 
     assert [line["event"] for line in lines(store, "trading")] == ["once"]
+
+
+def test_a_lost_stream_is_one_line_without_the_sdks_traceback(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """alpaca-py logs each lost connection with a traceback; its words stay, as anybody else's do."""
+    error = ValueError("connection limit exceeded")
+    for name in (*STREAM_LOGGERS, "somebody.else"):
+        logging.getLogger(name).error("lost: %s", error, exc_info=error)
+
+    found = {record.name: record.exc_info for record in caplog.records}
+    assert [found[name] for name in STREAM_LOGGERS] == [None, None]
+    assert found["somebody.else"] is not None
 
 
 def test_an_unknown_level_is_refused_by_name(tmp_path: Path) -> None:

@@ -23,6 +23,12 @@ def test_limits_shrink_with_the_pace_down_to_what_an_answer_takes(pace: float, l
     assert settings.broker.connect_timeout_s == 0.5
 
 
+@pytest.mark.parametrize(("pace", "delay_s"), [(1.0, 2.0), (20.0, 2.0), (60.0, 6.0), (1000.0, 50.0)])
+def test_bars_have_a_tenth_of_a_second_of_ours_to_arrive(pace: float, delay_s: float) -> None:
+    """Two venue seconds at pace 60 are 33 ms: bars under way would be called missing, their stream mute."""
+    assert at_pace(Settings(), pace).session.bar_delay_s == pytest.approx(delay_s)
+
+
 def test_a_refused_request_costs_a_paced_venue_no_minutes(tmp_path: Path) -> None:
     """Half a minute that a 429 asks for is the venue's: at pace 600 entries have room again at once."""
 
