@@ -27,6 +27,7 @@ from tasks.verification import verify_day
 
 SYMBOLS = tuple(f"{first}{second}X" for first in "ABCDEFGHIJ" for second in "ABCDEFGHIJ")
 SAMPLE_S = 5.0
+STARTS_AT = "09:00"  # at pace 60 a process has half a minute of ours to start up before the bell
 CLOSE_PATIENCE_S = 300.0
 SLOWEST = 3  # a day that takes this many times its length at the pace is not going to end
 PAGE_KIB = 4
@@ -99,6 +100,7 @@ def run(
                 seed=seed + found.days,
                 pace=pace,
                 faults=faults,
+                starts_at=STARTS_AT,
             )
             try:
                 _trade(day, found, server, pace=pace)

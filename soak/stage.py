@@ -105,10 +105,13 @@ def open_day(
     seed: int,
     pace: float,
     faults: Path | None,
+    starts_at: str = "09:25",
 ) -> SoakDay:
     """Start an exchange on a generated market and write the desk's configuration beside it."""
     stage = Stage(None, session_date, tuple(symbols), (str(STRATEGY["name"]),), seed)
-    options = [] if faults is None else ["--faults", str(faults), "--faults-seed", str(seed)]
+    options = ["--start", starts_at]
+    if faults is not None:
+        options += ["--faults", str(faults), "--faults-seed", str(seed)]
     exchange = Exchange(stage, folder=folder, pace=f"{pace:g}", options=options)
     exchange.wait_until_ready()
     config = write_run_folder(folder, stage, exchange_url=exchange.url, stream_url=exchange.stream_url)
