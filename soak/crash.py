@@ -45,6 +45,7 @@ START_PATIENCE_S = 60.0
 A_DAY_MAX = 18  # the desk itself refuses the 21st start of one session date (tasks/occasion.py)
 LIVES_S = (0.2, 9.0)  # how long a session lives before it is killed, real seconds
 IN_RECOVERY_FRAC = 0.2  # share of the kills that come before the session trades
+RECOVERS_S = (0.5, 4.0)  # an idle machine is done with its start after 2 s, a busy one after 6
 LAST_MINUTES = timedelta(minutes=25)  # of the venue's time: the last session of a day is left alone
 LAG = timedelta(seconds=60)  # venue time: what was executed this shortly before may be on its way still
 CLOSE_PATIENCE_S = 180.0
@@ -104,7 +105,7 @@ def _kills(day: SoakDay, found: Findings, chance: random.Random, *, most: int) -
         before = day.starts()
         child = day.start_session()
         if chance.random() < IN_RECOVERY_FRAC:
-            time.sleep(chance.uniform(2.0, 5.0))
+            time.sleep(chance.uniform(*RECOVERS_S))
             if day.starts() == before:
                 found.in_recovery += 1
         else:
