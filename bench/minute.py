@@ -73,12 +73,12 @@ def measure_in_a_flow() -> list[float]:
     return list(minutes())
 
 
-def _seconds(steps: Steps) -> list[float]:
+def _seconds(steps: Steps[pl.DataFrame, pl.DataFrame]) -> list[float]:
     timed = [_one(steps, OPENS + timedelta(minutes=number)) for number in range(MINUTES + WARM_UP)]
     return timed[WARM_UP:]
 
 
-def _one(steps: Steps, minute: datetime) -> float:
+def _one(steps: Steps[pl.DataFrame, pl.DataFrame], minute: datetime) -> float:
     start = perf_counter()
     bars = steps.ingest(minute)
     signals = steps.evaluate(minute, bars)
@@ -86,7 +86,7 @@ def _one(steps: Steps, minute: datetime) -> float:
     return perf_counter() - start
 
 
-def _steps() -> Steps:
+def _steps() -> Steps[pl.DataFrame, pl.DataFrame]:
     bars, signals = pl.DataFrame(schema=RAW_SCHEMA), pl.DataFrame(schema=SIGNAL_SCHEMA)
     return Steps(
         ingest=lambda minute: bars,

@@ -178,10 +178,9 @@ def attempts(desk: Desk, *, strategy: str, symbol: str) -> tuple[int, bool]:
     """Give the next attempt's number, unique in the session, and whether to wait after too many failures."""
     exits = [
         order
-        for order in desk.portfolio.orders.values()
+        for order in desk.portfolio.orders.of_session(booking_date(desk.now()))
         if order.intent.purpose is Purpose.EXIT
         and (order.intent.strategy, order.intent.symbol) == (strategy, symbol)
-        and order.intent.session_date == booking_date(desk.now())
     ]
     failed = sum(1 for o in exits if o.state.is_terminal and o.filled_qty == 0 and not o.intent.protects)
     is_recent = any(o.planned_at > desk.now() - MINUTE and not o.intent.protects for o in exits)

@@ -18,8 +18,9 @@ The instants of lost answers and first cancel requests are memory for people and
 they are left out of the state's hash, so ledgers of before they existed still prove equal.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from desk.lifecycle import OrderEvent
@@ -114,3 +115,46 @@ class Order:
             filled_notional=self.filled_notional + fill.qty * fill.price,
             broker_order_id=self.broker_order_id or fill.broker_order_id,
         )
+
+
+class Orders(dict[str, Order]):
+    """Orders by client order id, oldest first, with those at hand that may still execute.
+
+    A ledger of years has tens of thousands of orders and a handful that work: what is asked every few
+    seconds must not look at all of them. Orders come in by `orders[client_order_id] = order` alone.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self._working: dict[str, Order] = {}
+        self._by_broker_id: dict[str, str] = {}
+
+    def __setitem__(self, client_order_id: str, order: Order) -> None:
+        known = self.get(client_order_id)
+        super().__setitem__(client_order_id, order)
+        for broker_order_id in order.broker_ids:
+            self._by_broker_id[broker_order_id] = client_order_id
+        if not order.is_working:
+            self._working.pop(client_order_id, None)
+        elif known is not None and not known.is_working:  # it came back to life: in its old place
+            self._working = {name: each for name, each in self.items() if each.is_working}
+        else:
+            self._working[client_order_id] = order
+
+    def working(self) -> Iterable[Order]:
+        """Give the orders that may still execute, oldest first."""
+        return self._working.values()
+
+    def by_broker_id(self, broker_order_id: str) -> Order | None:
+        """Give the order that has a broker's id, itself or as one of its legs, if any."""
+        client_order_id = self._by_broker_id.get(broker_order_id)
+        return None if client_order_id is None else self[client_order_id]
+
+    def of_session(self, session_date: date) -> Iterator[Order]:
+        """Give a session's orders, newest first; sessions follow each other, so older ones end the search."""
+        for order in reversed(self.values()):
+            if order.intent.session_date < session_date:
+                return
+            if order.intent.session_date == session_date:
+                yield order

@@ -22,6 +22,7 @@ from desk.errors import IllegalTransition
 from desk.exits import is_protective
 from desk.lifecycle import OrderEvent, transition
 from desk.own_order import Order as Order
+from desk.own_order import Orders
 from desk.positions import ZERO, Position
 from desk.risk_memory import RiskMemory
 from desk.state_hash import hash_of
@@ -38,7 +39,7 @@ class Portfolio:
 
     opened_at: datetime | None = None  # None: an empty ledger, nothing known of the account
     cash: Decimal = ZERO
-    orders: dict[str, Order] = field(default_factory=dict)
+    orders: Orders = field(default_factory=Orders)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     executions: set[str] = field(default_factory=set)
     cumulative: set[tuple[str, Decimal]] = field(default_factory=set)
@@ -115,14 +116,11 @@ class Portfolio:
 
     def working_orders(self) -> tuple[Order, ...]:
         """Give orders that may still execute, oldest first."""
-        return tuple(order for order in self.orders.values() if order.is_working)
+        return tuple(self.orders.working())
 
     def order_by_broker_id(self, broker_order_id: str) -> Order | None:
         """Give our order that has the broker's id, itself or as one of its legs, if any."""
-        for order in reversed(self.orders.values()):
-            if order.broker_order_id == broker_order_id or broker_order_id in order.leg_ids:
-                return order
-        return None
+        return self.orders.by_broker_id(broker_order_id)
 
     def position(self, symbol: str) -> Decimal:
         """Give the signed quantity of all strategies in a symbol."""

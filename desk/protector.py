@@ -131,11 +131,10 @@ def _positions(desk: Desk, rules: dict[str, ExitSettings]) -> Iterator[Held]:
 
 def _refusals(desk: Desk, key: Key) -> int:
     """Count the protective orders the broker would not keep since the session's last entry was planned."""
-    today = booking_date(desk.now())
     count = 0
-    for order in reversed(desk.portfolio.orders.values()):
+    for order in desk.portfolio.orders.of_session(booking_date(desk.now())):
         intent = order.intent
-        if _key(order) != key or intent.session_date != today:
+        if _key(order) != key:
             continue
         if intent.purpose is Purpose.ENTRY:
             break

@@ -7,13 +7,12 @@ or the other side once. Who was stopped out is read from the books, so a restart
 level was left since is not, so after a restart the level has to be left again.
 """
 
+from collections.abc import Sequence
 from datetime import date
-
-import polars as pl
 
 from desk.exits import is_protective
 from desk.portfolio import Order, Portfolio
-from desk.sizer import Key
+from desk.sizer import Key, Level
 
 
 class Reentry:
@@ -24,17 +23,13 @@ class Reentry:
         self.session_date = session_date
         self._left: set[str] = set()  # protective exits since which the level was left
 
-    def admitted(self, signals: pl.DataFrame, portfolio: Portfolio) -> pl.DataFrame:
-        """Give the minute's levels without those that would reopen a protected position; same columns."""
+    def admitted(self, levels: Sequence[Level], portfolio: Portfolio) -> Sequence[Level]:
+        """Give the minute's levels without those that would reopen a protected position."""
         closed = stopped_out(portfolio, self.session_date)
-        if not closed:
-            return signals
-        rows = list(signals.select("strategy", "symbol", "target").iter_rows())
-        admitted = [self._admits(closed, *row) for row in rows]
-        return signals.filter(pl.Series(admitted, dtype=pl.Boolean))
+        return [level for level in levels if self._admits(closed, level)] if closed else levels
 
-    def _admits(self, closed: dict[Key, Order], strategy: str, symbol: str, target: float) -> bool:
-        order = closed.get((strategy, symbol))
+    def _admits(self, closed: dict[Key, Order], level: Level) -> bool:
+        order, target = closed.get((level.strategy, level.symbol)), level.target
         if order is None:
             return True
         was_long = order.intent.side.sign < 0
@@ -46,9 +41,9 @@ class Reentry:
 def stopped_out(portfolio: Portfolio, session_date: date) -> dict[Key, Order]:
     """Give the protective exit that closed each position, where nothing was filled since."""
     last: dict[Key, Order] = {}
-    for order in portfolio.orders.values():
-        if order.filled_qty > 0 and order.intent.session_date == session_date:
-            last[(order.intent.strategy, order.intent.symbol)] = order
+    for order in portfolio.orders.of_session(session_date):
+        if order.filled_qty > 0:
+            last.setdefault((order.intent.strategy, order.intent.symbol), order)
     held = portfolio.holdings()
     gone = {key: order for key, order in last.items() if key not in held}
     return {key: order for key, order in gone.items() if is_protective(order.intent, order.intent.side)}

@@ -17,10 +17,11 @@ exception halts, flattens as far as the broker lets it, and is raised again.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any, Generic, TypeVar
 
 import polars as pl
 
@@ -33,12 +34,14 @@ from desk.errors import (
     IllegalTransition,
     LedgerError,
 )
+from desk.evaluation import Evaluation
 from desk.flattener import flatten
-from desk.hours import minutes
+from desk.intake import Bars, Intake
 from desk.prober import end_never_arrived
 from desk.recovery import recover
+from desk.rhythm import Rhythm
 from desk.settler import settle
-from desk.state_hash import STATE_VERSION
+from desk.state_hash import STATE_VERSION, UNPROVEN
 from desk.upkeep import Upkeep
 from desk.valuation import Valuation
 from schemas.account import SessionHours
@@ -57,13 +60,20 @@ HALT_ROUNDS = 15
 HALT_POLL = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The three steps of a minute, plain or wrapped as tasks. A minute is named by its left edge."""
+Delivery = TypeVar("Delivery", bound=Sized)
+Said = TypeVar("Said", bound=Sized)
 
-    ingest: Callable[[datetime], pl.DataFrame]
-    evaluate: Callable[[datetime, pl.DataFrame], pl.DataFrame]
-    trade: Callable[[datetime, pl.DataFrame], TradeOutcome]
+
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[Delivery, Said]):
+    """The three steps of a minute, plain or wrapped as tasks. A minute is named by its left edge.
+
+    What a step gives, the next one takes: frames of bars and of signals where a desk looks every minute.
+    """
+
+    ingest: Callable[[datetime], Delivery]
+    evaluate: Callable[[datetime, Delivery], Said]
+    trade: Callable[[datetime, Said], TradeOutcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +93,44 @@ class SessionResult:
 class Session:
     """A trading session of one account; one process at a time may run one (I12)."""
 
-    def __init__(self, desk: Desk, *, session_date: date, run_id: str, settings_hash: str = "") -> None:
-        """Prepare; nothing is read or sent before `run`."""
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        session_date: date,
+        run_id: str,
+        settings_hash: str = "",
+        bars: Bars[Any] | None = None,
+        rhythm: Rhythm | None = None,
+    ) -> None:
+        """Prepare; nothing is read or sent before `run`.
+
+        Args:
+            desk: its ports and books.
+            session_date: the day.
+            run_id: who runs it, for the ledger.
+            settings_hash: of the settings in force, for the ledger.
+            bars: bars that were judged already; by default they are taken in as they come.
+            rhythm: how often to look; by default every minute.
+        """
         self.desk = desk
         self.session_date = session_date
         self.run_id = run_id
         self.settings_hash = settings_hash
-        self.cycle = Cycle(desk, session_date=session_date)
-        self.upkeep = Upkeep(desk)
+        self.rhythm = rhythm if rhythm is not None else Rhythm()
+        self.bars: Bars[Any] = bars if bars is not None else Intake(desk, session_date=session_date)
+        self.cycle = Cycle(desk, self.bars, session_date=session_date)
+        self.upkeep = Upkeep(desk, books_every=self.rhythm.books_every)
         self.valuation = Valuation(desk, self.cycle, session_date=session_date)
         self._counts = {"minutes": 0, "bars": 0, "signals": 0, "intents": 0, "approved": 0, "denied": 0}
 
-    def steps(self) -> Steps:
-        """Give the plain steps."""
-        return Steps(ingest=self.cycle.ingest, evaluate=self.cycle.evaluate, trade=self.cycle.trade)
+    def steps(self) -> Steps[pl.DataFrame, pl.DataFrame]:
+        """Give the plain steps of a session that takes its bars in as they come."""
+        assert isinstance(self.bars, Intake), "whoever hands in bars hands in steps for them"
+        evaluation = Evaluation(self.desk, self.bars)
+        return Steps(ingest=self.bars.ingest, evaluate=evaluation.evaluate, trade=self.cycle.trade)
 
-    def run(self, steps: Steps | None = None) -> SessionResult:
+    def run(self, steps: Steps[Any, Any] | None = None) -> SessionResult:
         """Run from now to the end of the session.
 
         Raises:
@@ -121,7 +153,7 @@ class Session:
         finally:
             if desk.updates is not None:
                 desk.updates.stop()
-            self.cycle.receiver.stop()
+            self.bars.stop()
             desk.recorder.flush()
 
     # ---- the day --------------------------------------------------------------------------
@@ -147,7 +179,8 @@ class Session:
         desk = self.desk
         hours = recover(desk, self.session_date).hours
         equity = desk.broker.account().equity
-        self.cycle.prepare(hours)
+        self.bars.prepare(hours)
+        self.cycle.begin(hours)
         self.cycle.price_unwatched()
         self.upkeep.begin()
         if desk.updates is not None:
@@ -158,7 +191,7 @@ class Session:
                 session_date=self.session_date,
                 run_id=self.run_id,
                 strategies=tuple(strategy.name for strategy in desk.strategies),
-                symbols=self.cycle.symbols,
+                symbols=self.bars.symbols,
                 settings_hash=self.settings_hash,
                 equity=equity,
             )
@@ -166,10 +199,10 @@ class Session:
         self.valuation.hold_loss()  # what was lost overnight, before the first entry
         return hours
 
-    def _loop(self, hours: SessionHours, steps: Steps) -> None:
-        receiver = self.cycle.receiver
-        for minute in minutes(hours):
-            last_due = receiver.last_due(minute)
+    def _loop(self, hours: SessionHours, steps: Steps[Any, Any]) -> None:
+        bars = self.bars
+        for minute in self.rhythm.minutes(hours):
+            last_due = bars.last_due(minute)
             if last_due + MINUTE <= self.desk.now():
                 continue  # missed: its bars come with the next ingest, its decisions are not made up for
             if self.desk.stream is None:
@@ -177,34 +210,34 @@ class Session:
                 self._minute(minute, hours, steps)
                 continue
             self._wait(minute + MINUTE, hours)
-            self._hear_until(partial(receiver.due, minute), hours)
+            self._hear_until(partial(bars.due, minute), hours)
             self._minute(minute, hours, steps)
-            if receiver.watermark.missing(minute):  # late bars tell whom to wait for
-                self._hear_until(partial(receiver.last_due, minute), hours)
+            if bars.is_missing(minute):  # late bars tell whom to wait for
+                self._hear_until(partial(bars.last_due, minute), hours)
 
     def _wait(self, until: datetime, hours: SessionHours) -> None:
         """Sleep in slices, settling after each."""
         every = timedelta(seconds=self.desk.settings.session.settle_every_s)
         while (now := self.desk.now()) < until:
-            self.desk.clock.sleep_until(min(until, now + every))
-            self.cycle.receiver.hear()
+            self.desk.clock.sleep_until(until if self.rhythm.is_calm() else min(until, now + every))
+            self.bars.hear()
             self.upkeep.tend(hours)
 
     def _hear_until(self, due: Callable[[], datetime], hours: SessionHours) -> None:
         """Sleep until an instant that moves with what is heard, woken by the stream."""
-        stream, receiver = self.desk.stream, self.cycle.receiver
+        stream, bars = self.desk.stream, self.bars
         assert stream is not None
         every = timedelta(seconds=self.desk.settings.session.settle_every_s)
         tended = self.desk.now()
-        receiver.hear()
+        bars.hear()
         while self.desk.now() < (until := due()):
             self.desk.clock.sleep_until(min(until, tended + every), stream.arrived)
-            receiver.hear()
+            bars.hear()
             if self.desk.now() >= tended + every:
                 self.upkeep.tend(hours)
                 tended = self.desk.now()
 
-    def _minute(self, minute: datetime, hours: SessionHours, steps: Steps) -> None:
+    def _minute(self, minute: datetime, hours: SessionHours, steps: Steps[Any, Any]) -> None:
         try:
             bars = steps.ingest(minute)
         except (BrokerUnavailable, DataError) as error:
@@ -214,14 +247,15 @@ class Session:
             if bars is not None and self.desk.now() < hours.closes_at:
                 signals = steps.evaluate(minute, bars)
                 outcome = steps.trade(minute, signals)
-                self._count(bars=bars.height, signals=signals.height, outcome=outcome)
+                self._count(bars=len(bars), signals=len(signals), outcome=outcome)
             elif bars is not None:
-                self._count(bars=bars.height, signals=0, outcome=TradeOutcome())
+                self._count(bars=len(bars), signals=0, outcome=TradeOutcome())
         finally:
-            self.cycle.write_rows()
-        self.cycle.audit(minute)
+            self.bars.flush()
+        self.bars.audit(minute)
         self.upkeep.tend(hours)
-        self.valuation.mark(minute)
+        if self.rhythm.is_marked(minute):
+            self.valuation.mark(minute)
         if self.desk.now() < hours.closes_at:
             self.valuation.hold_loss()
         self.desk.recorder.flush()
@@ -258,8 +292,8 @@ class Session:
                 run_id=self.run_id,
                 cause=cause,
                 state_seq=desk.journal.seq,
-                state_hash=desk.portfolio.state_hash(),
-                state_version=STATE_VERSION,
+                state_hash=desk.portfolio.state_hash() if self.rhythm.proves else "",
+                state_version=STATE_VERSION if self.rhythm.proves else UNPROVEN,
             )
         )
         return SessionResult(session_date=self.session_date, cause=cause, **self._counts)

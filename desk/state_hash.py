@@ -18,6 +18,7 @@ from desk.positions import ZERO, Position
 
 # Raised whenever equal events give another hash: 2 since loss bases, closed trades and marks are remembered.
 STATE_VERSION = 2
+UNPROVEN = 0  # no hash was taken: a backtest replays its whole ledger when somebody asks
 
 
 def hash_of(state: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from desk.kill import is_flat, kill
 from desk.losses import loss_cause
 from desk.protections import protect_entries
 from desk.protector import protect
+from desk.rhythm import BOOKS_EVERY
 from desk.settler import settle
 from desk.watch import Watch
 from schemas.account import SessionHours
@@ -30,16 +31,16 @@ from schemas.risk import LatchName
 
 log = logging.getLogger(__name__)
 
-BOOKS_EVERY = timedelta(minutes=5)  # five reads; without the stream a trade by hand is unknown this long
 BOOKS_AGAIN = timedelta(minutes=1)  # while a break is open, it is looked at more often whether it cleared
 
 
 class Upkeep:
     """The duties between the minutes, and what they remember."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, books_every: timedelta = BOOKS_EVERY) -> None:
         """Remember nothing; `begin` comes after recovery."""
         self.desk = desk
+        self.books_every = books_every
         self.flattening: str | None = None  # the reason, once positions must go for the rest of the day
         self._killed_at: datetime | None = None  # of the latch that was executed
         self._kill_again_at: datetime | None = None  # while flat and waiting for an unanswered order
@@ -81,7 +82,7 @@ class Upkeep:
         """Compare our books with the broker's when due (T3); a break locks its symbol until a person acts."""
         desk, portfolio = self.desk, self.desk.portfolio
         accepted = frozenset(portfolio.accepted_breaks)
-        every = BOOKS_AGAIN if portfolio.breaks or portfolio.to_book else BOOKS_EVERY
+        every = BOOKS_AGAIN if portfolio.breaks or portfolio.to_book else self.books_every
         is_due = self._books_at is None or desk.now() >= self._books_at + every
         if not is_due and accepted == self._accepted:
             return

@@ -38,7 +38,7 @@ class Valuation:
             self.cycle.price_unwatched()
         except BrokerUnavailable as error:
             log.warning("holdings keep the broker's last prices", extra={"cause": str(error)})
-        prices, values = self.cycle.last_prices(), self.cycle.values()
+        prices, values = self.cycle.bars.last_prices(), self.cycle.values()
         marks = {s: prices[s] for s in portfolio.held_symbols() if s in prices}
         exposures = [
             position.qty * values.get(symbol, position.avg_price)

@@ -22,7 +22,7 @@ OUTSIDE = (
     Planted(
         "old levels speak again",
         "a flat minute of long ago lets a stopped position be opened again (I10)",
-        "desk/cycle.py",
+        "desk/evaluation.py",
         '            return checked_signals(said.filter(said["ts"] == minute))',
         "            return checked_signals(said)",
         ("tests/desk/test_protector.py",),
@@ -30,7 +30,7 @@ OUTSIDE = (
     Planted(
         "bars written before the orders",
         "every order of a minute waits until the disk has its bars (I11)",
-        "desk/cycle.py",
+        "desk/intake.py",
         "        self._unwritten.append(partial(self._record, result, now, batch.provider))",
         "        self._record(result, now, batch.provider)",
         ("tests/desk/test_session.py",),

@@ -17,6 +17,7 @@ from desk.desk import Desk
 from desk.errors import DeskError
 from desk.hours import minutes
 from desk.session import Session, Steps
+from tasks.minute import Frames
 from tasks.occasion import Day, Phase, occasion
 from tasks.reconcile import close_books
 from tasks.report import export_ledger, write_report
@@ -96,7 +97,7 @@ def _words(day: Day) -> str:
     return message
 
 
-def _watched(plain: Steps, day: Day, on_minute: Callable[[Minute], None]) -> Steps:
+def _watched(plain: Frames, day: Day, on_minute: Callable[[Minute], None]) -> Frames:
     """Give the same steps, the last of each minute telling the watcher."""
     total = len(tuple(minutes(day.hours)))
 

@@ -111,7 +111,10 @@ def trade(
     return step(minute, signals)
 
 
-def seen_steps(plain: Steps) -> Steps:
+Frames = Steps[pl.DataFrame, pl.DataFrame]
+
+
+def seen_steps(plain: Frames) -> Frames:
     """Give the same steps, each a task run of the current flow run."""
 
     def seen_ingest(minute: datetime) -> pl.DataFrame:

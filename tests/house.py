@@ -89,7 +89,7 @@ BROAD_LEAVE: dict[str, str] = {
     "desk/session.py": "halt, flatten, and raise again",
     "tasks/minute.py": "Prefect may fail in any way around a step; the step's own failure is raised again",
     "data/warehouse.py": "whatever a projection does wrong may cost rows of DuckDB, never an exit (I11)",
-    "desk/cycle.py": "a strategy is the user's code and may raise anything; it is stopped and reported",
+    "desk/evaluation.py": "a strategy is the user's code and may raise anything; it is stopped and reported",
 }
 
 _REGISTRIES = ("py" + "pi.org", "python" + "hosted.org", "conda" + ".anaconda", "npm" + "js.org")
