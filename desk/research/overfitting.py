@@ -162,7 +162,7 @@ def backtest_overfitting_frac(returns: Floats, *, blocks: int = BLOCKS) -> float
         best = np.argmax(inside, axis=1)
         winners = np.take_along_axis(outside, best[:, None], axis=1)
         ranks = 1 + (outside < winners).sum(axis=1)
-        # ln(w / (1 - w)) <= 0 is w <= 1/2.
+        # The logit is not above zero where the rank is not above the middle.
         low += int((2 * ranks <= tries.shape[1] + 1).sum())
     return low / len(halves)
 
@@ -202,8 +202,8 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
     )
     verdict = "that is evidence" if luck < LUCK_SMALL_FRAC else "that is no evidence of skill"
     return (
-        f"Of {tries.count} tries the best Sharpe ratio is {annual:.2f}; luck alone, were the tries independent, "
-        f"would give one as high {_times(luck)} times in 100: {verdict}. "
+        f"Of {tries.count} tries the best Sharpe ratio is {annual:.2f}; luck alone, were the tries "
+        f"independent, would give one as high {_times(luck)} times in 100: {verdict}. "
         f"Deflated Sharpe ratio {dsr:.2f}, where 0.95 and more is asked for."
     )
 

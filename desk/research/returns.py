@@ -101,7 +101,8 @@ def calmar_ratio(returns: Floats) -> float | None:
     annual = annual_return_frac(returns)
     if annual is None:
         return None
-    deepest = max_drawdown_frac(np.cumprod(1.0 + returns), opening=1.0)
+    worth: Floats = np.cumprod(1.0 + returns)
+    deepest = max_drawdown_frac(worth, opening=1.0)
     return annual / deepest if deepest is not None and deepest > SPREAD_MIN else None
 
 

@@ -50,7 +50,7 @@ def test_the_probabilistic_sharpe_ratios_worked_example(skew: float, kurtosis: f
 
 
 def test_moments_are_of_the_returns_themselves() -> None:
-    """1, 2, 3, 10: mean 4, sample deviation sqrt(50/3); third and fourth central moments over their powers."""
+    """1, 2, 3, 10: mean 4, sample deviation sqrt(50/3); central moments over their powers."""
     moments = sharpe_moments(np.array([1.0, 2.0, 3.0, 10.0]))
 
     assert moments is not None
@@ -101,7 +101,7 @@ def test_cscv_is_the_papers_procedure(seed: int) -> None:
 
 
 def test_pure_luck_overfits_and_real_skill_does_not() -> None:
-    """Among forty coins the best in sample is below the middle about half the time; one that earns never is."""
+    """The best of forty coins is below the middle about half the time; one that earns never is."""
     coins = [
         backtest_overfitting_frac(np.random.default_rng(seed).normal(0, 0.01, size=(252, 40)), blocks=8)
         for seed in range(12)
@@ -135,7 +135,7 @@ def test_the_words_say_numbers_and_what_they_mean() -> None:
     words = plain_words(moments, Tries(count=500, variance=0.004))
 
     assert words.startswith("Of 500 tries the best Sharpe ratio is 1.90; luck alone")
-    assert "would give one as high 100 times in 100" in words
+    assert "independent, would give one as high 100 times in 100" in words
     assert plain_words(moments, None).startswith("This is one try")
 
 
