@@ -1,7 +1,8 @@
 """End of day (O3): prove that our books equal the broker's, or name what differs.
 
 Entries stop, orders still working are canceled and waited for, the books are compared, and the day is
-recorded as closed. No break is adjusted here: a person accepts it (or undoes it at the broker), and
+recorded as closed. An order that would not be canceled would trade at the next open, so the day stays open
+until it is. No break is adjusted here: a person accepts it (or undoes it at the broker), and
 the close is run again. It may be run for any past date, as often as wanted: `DayClosed` is recorded
 once, and a rerun changes nothing that is right.
 """
@@ -15,6 +16,7 @@ from desk.desk import Desk
 from desk.dispatcher import cancel
 from desk.errors import NotReady, OpenBreaks
 from desk.hours import next_session, session_hours
+from desk.own_order import Order
 from desk.prober import end_never_arrived, lose_pending, may_arrive_until
 from desk.settler import settle
 from desk.split_watch import resting_over
@@ -46,7 +48,8 @@ def close_day(desk: Desk, session_date: date) -> DayResult:
     """Close a session's books.
 
     Raises:
-        NotReady: the date has no session, it has not closed yet, or this desk ran none on it.
+        NotReady: the date has no session, it has not closed yet, this desk ran none on it, or an order of
+            ours still works at the broker; try again.
         OpenBreaks: the books differ; each break is recorded and named.
         BrokerUnavailable: the broker could not be read.
     """
@@ -74,22 +77,32 @@ def _end_working_orders(desk: Desk, session_date: date) -> None:
     """Cancel what outlived the session and wait, boundedly, until it has ended.
 
     A GTC order may live on, but not over the ex-date of a split (desk/splits.py).
+
+    Raises:
+        NotReady: an order the broker knows works on.
     """
     deadline = desk.now() + CANCEL_WAIT
     until = next_session(session_date).session_date
     over = {order.intent.client_order_id: why for order, why in resting_over(desk, session_date, until)}
-    while desk.now() < deadline:
-        live = [
+
+    def live() -> list[Order]:
+        return [
             order
             for order in desk.portfolio.working_orders()
             if order.intent.time_in_force is not TimeInForce.GTC or order.intent.client_order_id in over
         ]
-        if not live:
-            return
-        for order in live:
+
+    while (left := live()) and desk.now() < deadline:
+        for order in left:
             cancel(desk, order, cause=over.get(order.intent.client_order_id, "end of day"))
         desk.clock.sleep_until(desk.now() + POLL)
         settle(desk, urgent=True)
+    known = [order.intent.client_order_id for order in left if order.state is not OrderState.UNKNOWN]
+    if known:
+        raise NotReady(
+            f"{session_date}: {', '.join(known)} was not canceled in {CANCEL_WAIT.total_seconds():.0f} s "
+            "and would trade at the next open; close the day again, or cancel by hand at the broker"
+        )
 
 
 def _end_unanswered(desk: Desk) -> None:
