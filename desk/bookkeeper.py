@@ -100,6 +100,7 @@ def _settle_books(desk: Desk) -> Reconciliation:
             now=desk.now(),
             first_seen=desk.portfolio.opened_at is None,
             splits=splits or (),
+            fees=desk.fees,
         )
         if result.settled and splits is None:
             splits = _splits_behind(desk, result.breaks)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from desk.fees import ALPACA_FEES, FeeSchedule
 from desk.journal import Journal
 from desk.portfolio import Portfolio
 from desk.ports import Broker, Clock, MarketData, MarketStream, Recorder, StrategyRunner, TradeUpdates
@@ -25,6 +26,7 @@ class Desk:
     recorder: Recorder
     strategies: tuple[StrategyRunner, ...]
     stream: MarketStream | None = None
+    fees: FeeSchedule = ALPACA_FEES
     throttler: Throttler | None = None  # the account's budget of requests; None where nobody counts
 
     @property

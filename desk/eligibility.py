@@ -60,6 +60,7 @@ class GateView:
     requests: tuple[int, int] | None = None  # of the last minute, and what entries may use; None: not counted
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
     splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
+    overnight: bool = False  # whether orders may be left for the next open
 
 
 def duplicate(intent: OrderIntent, view: GateView) -> Finding:
@@ -135,11 +136,14 @@ def fractional(intent: OrderIntent, view: GateView, limits: RiskLimits) -> Findi
 
 
 def in_session(view: GateView, *, flatten: bool) -> Finding:
-    """Judge whether the session is open: [opens_at, closes_at). A flatten may queue for the next open."""
+    """Judge whether the session is open: [opens_at, closes_at).
+
+    A flatten may queue for the next open, and so may every order of a desk that holds overnight.
+    """
     session = view.session
     if session is None:
         return kept(Reason.OUTSIDE_SESSION, flatten, "there is no session today")
-    ok = flatten or session.opens_at <= view.now < session.closes_at
+    ok = flatten or (session.opens_at <= view.now and (view.overnight or view.now < session.closes_at))
     hours = f"{session.opens_at:%H:%M} to {session.closes_at:%H:%M} UTC"
     return kept(Reason.OUTSIDE_SESSION, ok, f"{view.now:%H:%M:%S} is outside the session {hours}")
 

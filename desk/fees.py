@@ -23,6 +23,7 @@ last quarter of 2026). A new advisory is a new row.
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 
@@ -75,6 +76,32 @@ TAF_PER_SHARE: tuple[tuple[date, Decimal, Decimal], ...] = (
 
 _SEC_DATES = tuple(row[0] for row in SEC_PER_MILLION)
 _TAF_DATES = tuple(row[0] for row in TAF_PER_SHARE)
+
+
+@dataclass(frozen=True, slots=True)
+class FeeSchedule:
+    """What an execution costs: Alpaca's by default, which is the regulatory fees and no commission.
+
+    The desk's books and the venue it trades at are handed the same one.
+    """
+
+    regulatory: bool = True  # SEC and TAF, on sells
+    commission_per_share: Decimal = ZERO  # USD, both sides
+    commission_min: Decimal = ZERO  # USD an execution, where there is a commission
+
+    def of(self, *, side: Side, qty: Decimal, price: Decimal, day: date) -> Decimal:
+        """Give the fees of one execution, USD, positive.
+
+        Formula: regulatory fees (`fees_for`) + max(qty * commission_per_share, commission_min).
+        """
+        fee = fees_for(side, qty, price, day) if self.regulatory else ZERO
+        if self.commission_per_share > 0:
+            commission = max(qty * self.commission_per_share, self.commission_min)
+            fee += commission.quantize(ACCRUAL_STEP, ROUND_CEILING)
+        return fee
+
+
+ALPACA_FEES = FeeSchedule()
 
 
 def fees_for(side: Side, qty: Decimal, price: Decimal, day: date) -> Decimal:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from desk.fees import ALPACA_FEES, FeeSchedule
 from desk.order_breaks import break_of, order_breaks, overfills
 from desk.portfolio import EXTERNAL, Portfolio
 from desk.positions import ZERO
@@ -67,6 +68,7 @@ def reconcile(
     now: datetime,
     first_seen: bool = False,
     splits: Sequence[Split] = (),
+    fees: FeeSchedule = ALPACA_FEES,
 ) -> Reconciliation:
     """Give repairs, or when there are none, the breaks.
 
@@ -78,10 +80,11 @@ def reconcile(
         now: the instant the events get.
         first_seen: the ledger knows no earlier state, so positions and cash are opening balances.
         splits: share splits that may have been since our books were last equal.
+        fees: what an execution costs.
     """
     if first_seen:
         return Reconciliation(_opening(ours, theirs, now), ())
-    repairs = _missed_fills(ours, theirs, session_date_at, now)
+    repairs = _missed_fills(ours, theirs, session_date_at, now, fees)
     if repairs:
         return Reconciliation(repairs, ())
     repairs = tuple(event for stated in theirs.orders for event in status_events(ours, stated, now=now)[:1])
@@ -132,11 +135,20 @@ def _opening(ours: Portfolio, theirs: BrokerSnapshot, now: datetime) -> tuple[An
 
 
 def _missed_fills(
-    ours: Portfolio, theirs: BrokerSnapshot, session_date_at: Callable[[datetime], date], now: datetime
+    ours: Portfolio,
+    theirs: BrokerSnapshot,
+    session_date_at: Callable[[datetime], date],
+    now: datetime,
+    fees: FeeSchedule,
 ) -> tuple[AnyEvent, ...]:
     events = (
         fill_event(
-            ours, stated, session_date=session_date_at(stated.filled_at), source=FillSource.REST, now=now
+            ours,
+            stated,
+            session_date=session_date_at(stated.filled_at),
+            source=FillSource.REST,
+            now=now,
+            fees=fees,
         )
         for stated in theirs.fills
     )

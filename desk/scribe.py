@@ -105,7 +105,9 @@ def _write(desk: Desk, event: AnyEvent) -> None:
 
 def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
     day = booking_date(stated.filled_at)
-    event = fill_event(desk.portfolio, stated, session_date=day, source=source, now=desk.now())
+    event = fill_event(
+        desk.portfolio, stated, session_date=day, source=source, now=desk.now(), fees=desk.fees
+    )
     if event is None:
         return
     desk.journal.record(event)

@@ -121,6 +121,7 @@ class Session:
         self.bars: Bars[Any] = bars if bars is not None else Intake(desk, session_date=session_date)
         self.cycle = Cycle(desk, self.bars, session_date=session_date)
         self.upkeep = Upkeep(desk, books_every=self.rhythm.books_every)
+        self._holds_overnight = desk.settings.session.overnight
         self.valuation = Valuation(desk, self.cycle, session_date=session_date)
         self._counts = {"minutes": 0, "bars": 0, "signals": 0, "intents": 0, "approved": 0, "denied": 0}
 
@@ -244,7 +245,7 @@ class Session:
             log.error("no bars this minute", extra={"minute": minute.isoformat(), "cause": str(error)})
             bars = None
         try:
-            if bars is not None and self.desk.now() < hours.closes_at:
+            if bars is not None and (self.desk.now() < hours.closes_at or self._holds_overnight):
                 signals = steps.evaluate(minute, bars)
                 outcome = steps.trade(minute, signals)
                 self._count(bars=len(bars), signals=len(signals), outcome=outcome)
@@ -276,7 +277,7 @@ class Session:
     def _end(self, hours: SessionHours) -> SessionResult:
         desk = self.desk
         deadline = max(desk.now(), hours.closes_at) + SETTLE_AFTER_CLOSE
-        while desk.portfolio.working_orders() and desk.now() < deadline:
+        while desk.portfolio.working_orders() and desk.now() < deadline and not self._holds_overnight:
             desk.clock.sleep_until(desk.now() + timedelta(seconds=5))
             settle(desk, urgent=True)
         try:

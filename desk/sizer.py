@@ -3,21 +3,24 @@
 A signal is a level. For each strategy and symbol the sizer compares the level of the minute with the
 position and the working orders, and acts only on a difference:
 
-- flat, nothing working, level not zero: an entry, a marketable limit order for its share of equity;
+- flat, nothing working, level not zero: an entry, a marketable limit order (or a market order, as the
+  settings say) for its share of equity or of the size its strategy has;
 - a position whose level is zero or of the other sign, no exit working: a market exit of all of it
   (a reversal leaves first; the next minute restates the level and enters);
 - anything else: nothing. A level that only changed its size is left alone.
 
 Notional of an entry = equity * allocation / slots * |target|; shares are that over the worse of limit
-and last price, floored to the lot. So $200 never enter a $600 share, unless fractions are allowed. An
-entry that is wanted and cannot be made is a `Skip` with its reason: nothing is done in silence.
+and last price, floored to the lot. A strategy with a size of its own (`schemas.research.Size`) has no slots:
+its entries are size * |target|, counted in shares, USD or fractions of equity. So $200 never enter a $600
+share, unless fractions are allowed. An entry that is wanted and cannot be made is a `Skip` with its reason:
+nothing is done in silence.
 
 Exits come first, then entries by strength of the level, then by name; so the order of the rows given
 changes nothing. Only rows of the minute `bar_ts` count: an older level may have been left already.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -32,11 +35,14 @@ from desk.money import (
     limit_price,
     nearest_tick,
     plain,
+    qty_down,
     through,
     usd,
 )
 from schemas.account import Asset, SessionHours
 from schemas.orders import OrderIntent, OrderType, Purpose, Side, TimeInForce
+from schemas.research import Size, SizeKind
+from schemas.settings import EntryOrder
 
 # Alpaca refuses a longer client order id (ALPACA.md §2.3).
 CLIENT_ORDER_ID_MAX = 128
@@ -61,6 +67,8 @@ class SizingView:
     allow_fractional: bool
     allow_short: bool
     assets: Mapping[str, Asset]
+    entry_order: EntryOrder = EntryOrder.LIMIT
+    sizes: Mapping[str, Size] = field(default_factory=dict)  # by strategy, of those that have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,22 +306,42 @@ def _entry(level: Level, view: SizingView, *, slots_used: int) -> OrderIntent | 
         return Skip(level.strategy, level.symbol, f"no {lacks}")
     if side is Side.SELL and not view.allow_short:
         return Skip(level.strategy, level.symbol, "short sales are switched off (risk.allow_short)")
-    if slots_used >= view.slots:
+    size = view.sizes.get(level.strategy)
+    if size is None and slots_used >= view.slots:
         return Skip(level.strategy, level.symbol, f"{slots_used} positions in {view.slots} slots")
-    limit = limit_price(through(last, side=side, offset_bps=view.entry_offset_bps), side=side)
-    if not is_legal_price(limit):
-        return Skip(level.strategy, level.symbol, f"no legal limit price at {plain(last)} USD")
+    limit = None
+    if view.entry_order is EntryOrder.LIMIT:
+        limit = limit_price(through(last, side=side, offset_bps=view.entry_offset_bps), side=side)
+        if not is_legal_price(limit):
+            return Skip(level.strategy, level.symbol, f"no legal limit price at {plain(last)} USD")
+    price = last if limit is None else max(limit, last)
     fractional = view.allow_fractional and asset.fractionable and side is Side.BUY
-    notional = view.equity * allocation / view.slots * abs(level.target)
-    qty = affordable_qty(notional, price=max(limit, last), fractional=fractional)
-    if qty == 0:
-        why = f"{usd(notional)} USD buy no share at {plain(max(limit, last))}"
-        return Skip(level.strategy, level.symbol, why)
+    if size is not None and size.kind is SizeKind.SHARES:
+        qty = qty_down(size.amount * abs(level.target), fractional=fractional)
+        if qty == 0:
+            return Skip(level.strategy, level.symbol, f"{size} at {plain(abs(level.target))} is no share")
+    else:
+        notional = _notional(level, view, size=size, allocation=allocation)
+        qty = affordable_qty(notional, price=price, fractional=fractional)
+        if qty == 0:
+            why = f"{usd(notional)} USD buy no share at {plain(price)}"
+            return Skip(level.strategy, level.symbol, why)
     return _entry_intent(level, view, side=side, qty=qty, limit=limit, last=last)
 
 
+def _notional(level: Level, view: SizingView, *, size: Size | None, allocation: Decimal) -> Decimal:
+    """Give what an entry may cost, USD."""
+    if size is None:
+        whole = view.equity * allocation / view.slots
+    elif size.kind is SizeKind.NOTIONAL:
+        whole = size.amount
+    else:
+        whole = view.equity * size.amount
+    return whole * abs(level.target)
+
+
 def _entry_intent(
-    level: Level, view: SizingView, *, side: Side, qty: Decimal, limit: Decimal, last: Decimal
+    level: Level, view: SizingView, *, side: Side, qty: Decimal, limit: Decimal | None, last: Decimal
 ) -> OrderIntent:
     session_date = view.session.session_date
     return OrderIntent(
@@ -330,7 +358,7 @@ def _entry_intent(
         symbol=level.symbol,
         side=side,
         qty=qty,
-        order_type=OrderType.LIMIT,
+        order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
         time_in_force=TimeInForce.DAY,
         limit_price=limit,
         purpose=Purpose.ENTRY,

@@ -13,7 +13,7 @@ an order in favour of ours that was meant to take its place; without one somebod
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
-from desk.fees import fees_for
+from desk.fees import ALPACA_FEES, FeeSchedule
 from desk.lifecycle import STATUS_EVENTS, OrderEvent
 from desk.portfolio import EXTERNAL, Order, Portfolio
 from desk.positions import ZERO
@@ -128,7 +128,13 @@ def by_broker_id(stated: Iterable[BrokerOrder]) -> dict[str, BrokerOrder]:
 
 
 def fill_event(
-    portfolio: Portfolio, stated: BrokerFill, *, session_date: date, source: FillSource, now: datetime
+    portfolio: Portfolio,
+    stated: BrokerFill,
+    *,
+    session_date: date,
+    source: FillSource,
+    now: datetime,
+    fees: FeeSchedule = ALPACA_FEES,
 ) -> FillRecorded | None:
     """Give the event that books an execution of our order; None when booked already or not ours."""
     order = order_of(
@@ -137,7 +143,11 @@ def fill_event(
     if order is None:
         return None
     fill = _fill(
-        stated, session_date, strategy=order.intent.strategy, client_order_id=order.intent.client_order_id
+        stated,
+        session_date,
+        strategy=order.intent.strategy,
+        client_order_id=order.intent.client_order_id,
+        fees=fees,
     )
     if portfolio.has_execution(fill):
         return None
@@ -151,8 +161,15 @@ def external_fill(stated: BrokerFill, *, session_date: date, now: datetime) -> F
     return FillRecorded(at=now, fill=fill, source=FillSource.REST)
 
 
-def _fill(stated: BrokerFill, session_date: date, *, strategy: str, client_order_id: str) -> Fill:
-    fee = fees_for(side=stated.side, qty=stated.qty, price=stated.price, day=session_date)
+def _fill(
+    stated: BrokerFill,
+    session_date: date,
+    *,
+    strategy: str,
+    client_order_id: str,
+    fees: FeeSchedule = ALPACA_FEES,
+) -> Fill:
+    fee = fees.of(side=stated.side, qty=stated.qty, price=stated.price, day=session_date)
     return Fill(
         execution_id=stated.execution_id,
         client_order_id=client_order_id,

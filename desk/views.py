@@ -18,6 +18,7 @@ from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
 from schemas.orders import Purpose
 
+OVERNIGHT = timedelta(hours=12)  # until when orders are taken for the next open
 PDT_SESSIONS_BEFORE = 4  # "in five business days" counts today and the four sessions before
 
 
@@ -91,6 +92,8 @@ def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts
         allow_fractional=settings.risk.allow_fractional,
         allow_short=settings.risk.allow_short,
         assets=market.assets,
+        entry_order=settings.session.entry_order,
+        sizes={each.name: each.size for each in settings.strategies if each.size is not None},
     )
 
 
@@ -101,7 +104,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
     session = session_hours(day) if day is not None else None
     rhythm = desk.settings.session  # an entry after the close-out began could not be left in time
     no_entry = max(rhythm.no_entry_minutes, rhythm.close_out_minutes if rhythm.close_out else 0)
-    before_close = timedelta(minutes=no_entry)
+    before_close = timedelta(minutes=no_entry) if not rhythm.overnight else -OVERNIGHT
     orders = working(portfolio)
     positions: dict[str, Decimal] = {}
     for (_, symbol), position in portfolio.holdings().items():
@@ -112,6 +115,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         now=now,
         session=session,
         no_entry_at=None if session is None else session.closes_at - before_close,
+        overnight=rhythm.overnight,
         state=portfolio.trading_state,
         latches=frozenset(portfolio.latches),
         daily_pnl=day_result(desk, market).pnl,

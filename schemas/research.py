@@ -29,6 +29,13 @@ FILL_SCHEMA: dict[str, pl.DataType] = {
     "client_order_id": pl.String(),
 }
 
+# Money that came or went without a fill: borrow, a day's rounding of fees, dividends. In order of time.
+FLOW_SCHEMA: dict[str, pl.DataType] = {
+    "ts": UTC_US,  # in a minute of a session; after its last minute it counts with that one
+    "kind": pl.String(),  # borrow, fee, dividend, ...
+    "amount": USD,  # positive came in
+}
+
 # One row per minute in which the account's value may have changed, in order of time.
 EQUITY_SCHEMA: dict[str, pl.DataType] = {
     "ts": UTC_US,  # left edge of the minute; the value is at its end

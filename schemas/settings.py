@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from schemas.events import Channel
 from schemas.protections import CoolDown, MaxDrawdown, Protection, StopGuard
+from schemas.research import SizeWords
 from schemas.risk import RiskLimits
 
 SYMBOL = r"^[A-Z]{1,5}(\.[A-Z]{1,2})?$"
@@ -109,9 +110,20 @@ class StrategySettings(Section):
     params: dict[str, float | int | str | bool] = Field(
         default_factory=dict, description="The strategy's own parameters (docs/strategies.md)."
     )
+    size: SizeWords | None = Field(
+        None,
+        description="shares:100, notional:1000 or equity:0.1 an entry; default: allocation and slots.",
+    )
     exits: ExitSettings | None = Field(
         None, description="Protective exits of its positions: stop_frac, target_frac, trail_frac, at."
     )
+
+
+class EntryOrder(StrEnum):
+    """What an entry is sent as."""
+
+    LIMIT = "limit"  # a little through the last price: never much worse than what was decided on
+    MARKET = "market"
 
 
 class SessionSettings(Section):
@@ -127,6 +139,9 @@ class SessionSettings(Section):
         10.0, ge=1, le=60, description="How often fills are settled between minutes."
     )
     entry_ttl_minutes: int = Field(3, ge=1, le=60, description="An entry not filled by then is canceled.")
+    entry_order: EntryOrder = Field(
+        EntryOrder.LIMIT, description="limit, entry_offset_bps through the last price, or market."
+    )
     entry_offset_bps: float = Field(
         5.0, ge=0, le=100, description="Entries are limit orders this far through the last price."
     )
@@ -135,9 +150,19 @@ class SessionSettings(Section):
         5, ge=1, le=60, description="Positions are closed this long before the close."
     )
     close_out: bool = Field(True, description="False holds positions overnight.")
+    overnight: bool = Field(
+        False,
+        description="Decide on the session's last bars too, for the next open; without close_out.",
+    )
     slots: int = Field(
         4, ge=1, le=100, description="A strategy's allocation is divided into this many positions."
     )
+
+    @model_validator(mode="after")
+    def _leaves_or_holds(self) -> "SessionSettings":
+        if self.overnight and self.close_out:
+            raise ValueError("session: overnight and close_out exclude each other; set close_out to false")
+        return self
 
 
 class DataSettings(Section):

@@ -84,7 +84,7 @@ class Floor(Hooks):
         self.rules = rules if rules is not None else Rules()
         self.market = market
         self.tape = Tape(market, hours, self.rules)
-        if self.tape.frame.height == 0:
+        if not self.tape.has_bars():
             raise NoBars(f"the market has no bars of {listed(list(market.symbols))} on {session_date}")
         now = starts_at if starts_at is not None else hours.opens_at - STARTS_BEFORE_OPEN
         self.timeline = Timeline(now, hours)
@@ -100,7 +100,9 @@ class Floor(Hooks):
         self.opened_at = now
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
         self.parked: list[Status] = []
-        self.lives = Lives(timeline=self.timeline, blotter=self.blotter, books=self.books, seed=seed)
+        self.lives = Lives(
+            timeline=self.timeline, blotter=self.blotter, books=self.books, seed=seed, fees=self.rules.fees
+        )
         self.groups = Groups(self.lives)
         self.crossing = Crossing(self.lives, self.groups, self.tape)
         self.asking = Asking(self.lives, self.groups, self.crossing, self._admit)

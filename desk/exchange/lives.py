@@ -16,7 +16,7 @@ from desk.exchange.books import Books
 from desk.exchange.orders import Execution, Ids, Status, VenueEvent, VenueOrder
 from desk.exchange.refusals import Draft
 from desk.exchange.timeline import Timeline
-from desk.fees import fees_for
+from desk.fees import FeeSchedule
 from desk.hours import next_session
 from schemas.orders import OrderClass, TimeInForce
 
@@ -30,11 +30,14 @@ Reaction = Callable[[VenueOrder, Decimal], None]  # the order as it is now, and 
 class Lives:
     """Moves the orders of one account."""
 
-    def __init__(self, *, timeline: Timeline, blotter: Blotter, books: Books, seed: int) -> None:
+    def __init__(
+        self, *, timeline: Timeline, blotter: Blotter, books: Books, seed: int, fees: FeeSchedule
+    ) -> None:
         """Keep the books that change; nobody listens yet."""
         self.timeline = timeline
         self.blotter = blotter
         self.books = books
+        self.fees = fees
         self.ids = Ids(seed)
         self.listeners: list[Listener] = []
         self.reactions: list[Reaction] = []
@@ -125,7 +128,7 @@ class Lives:
             cum_qty=filled.filled_qty,
             leaves_qty=filled.remaining if filled.status.is_open else Decimal(0),
             order_status=filled.status,
-            fee=fees_for(filled.side, qty, price, session_date),
+            fee=self.fees.of(side=filled.side, qty=qty, price=price, day=session_date),
             position_qty=self.books.position_after(symbol=filled.symbol, side=filled.side, qty=qty),
             at=at,
             session_date=session_date,

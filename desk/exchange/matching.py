@@ -5,11 +5,13 @@ decided against the trader where the bar leaves a choice (F12):
 
 1. A minute is played as four prints, 15 s apart: open, then low and high if the bar closed at or above
    its open, else high and low, then close. Each print has a quarter of the minute's volume.
-2. Bid and ask stand half a spread below and above the print, rounded outward to the tick; the spread is
-   `spread_bps` of the price and never under one tick. Buys trade at the ask, sells at the bid.
+2. Bid and ask stand half a spread (and `slippage_bps`, none by default) below and above the print, rounded
+   outward to the tick; the spread is `spread_bps` of the price and never under one tick, or there is none.
+   Buys trade at the ask, sells at the bid.
 3. One print gives all orders of the account together at most `participation` of its volume; what is
    left of an order waits for the next print. A print lives 15 s: an order that arrives after that (a
-   missing minute, a halt) waits for the next one. A minute without volume fills nobody. Whole-share
+   missing minute, a halt) waits for the next one. A minute without volume fills nobody. Without
+   `participation` a print gives whatever is asked of it. Whole-share
    orders take whole shares.
 4. A print outside `band` around the bar's open and close (a bad wick; LULD would have stopped it), or
    of a bar whose prices are not positive numbers with low <= open, close <= high, neither fills an
@@ -38,12 +40,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 
+from desk.fees import ALPACA_FEES, FeeSchedule
 from desk.money import FRACTIONAL_LOT, WHOLE_LOT, fraction, tick_size
 from schemas.orders import OrderType, Side
 
 PRINTS_PER_MINUTE = 4
 PRINT_SPACING = timedelta(seconds=15)  # four prints cover the minute evenly
 PRICE_STEP = Decimal("0.0001")  # prints of the tape are kept to four decimals
+UNLIMITED = Decimal("Infinity")
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
 STOP_COLLAR_FROM = Decimal(50)
 STOP_COLLAR_LOW = Decimal("1.04")  # ALPACA.md section 2.4
@@ -54,8 +58,10 @@ STOP_COLLAR_HIGH = Decimal("1.025")
 class Rules:
     """The parameters of the rules above."""
 
-    spread_bps: Decimal = Decimal(2)
-    participation: Decimal = Decimal("0.10")  # share of a print's volume one account may take
+    spread_bps: Decimal | None = Decimal(2)  # None: bid and ask are the print
+    participation: Decimal | None = Decimal("0.10")  # of a print's volume, for one account; None: all
+    slippage_bps: Decimal = Decimal(0)  # beside the half spread, against the trader
+    fees: FeeSchedule = ALPACA_FEES
     band: Decimal = Decimal("0.05")  # share of price, around the bar's open and close
 
 
@@ -124,10 +130,18 @@ def tape_price(value: float) -> Decimal:
     return fraction(value).quantize(PRICE_STEP)
 
 
-def quote(price: Decimal, spread_bps: Decimal) -> tuple[Decimal, Decimal]:
-    """Give (bid, ask): half of max(spread_bps of price, one tick) each way, rounded outward."""
+def quote(
+    price: Decimal, spread_bps: Decimal | None, slippage_bps: Decimal = Decimal(0)
+) -> tuple[Decimal, Decimal]:
+    """Give (bid, ask): half of max(spread_bps of price, one tick) and the slippage each way, rounded outward.
+
+    Without spread and slippage both are the price.
+    """
+    if spread_bps is None and slippage_bps == 0:
+        return price, price
     step = tick_size(price)
-    half = max(price * spread_bps / 10000, step) / 2
+    half = Decimal(0) if spread_bps is None else max(price * spread_bps / 10000, step) / 2
+    half += price * slippage_bps / 10000
     bid = ((price - half) / step).to_integral_value(ROUND_FLOOR) * step
     ask = ((price + half) / step).to_integral_value(ROUND_CEILING) * step
     return max(bid, step), ask
@@ -153,19 +167,21 @@ def prints(
         closes_at: end of the regular session, excluded.
         rules: spread, participation and band.
     """
-    if bar.volume <= 0 or not is_sound(bar):
+    if (bar.volume <= 0 and rules.participation is not None) or not is_sound(bar):
         return ()
     first, second = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
     floor = tape_price(min(bar.open, bar.close)) * (1 - rules.band)
     ceiling = tape_price(max(bar.open, bar.close)) * (1 + rules.band)
-    liquidity = Decimal(bar.volume) * rules.participation / PRINTS_PER_MINUTE
+    liquidity = UNLIMITED
+    if rules.participation is not None:
+        liquidity = Decimal(bar.volume) * rules.participation / PRINTS_PER_MINUTE
     sound: list[Print] = []
     for place, value in enumerate((bar.open, first, second, bar.close)):
         price = tape_price(value)
         if price <= 0 or not floor <= price <= ceiling:
             continue
         at = starts_at + place * PRINT_SPACING
-        bid, ask = quote(price, rules.spread_bps)
+        bid, ask = quote(price, rules.spread_bps, rules.slippage_bps)
         regular = opens_at <= at < closes_at
         sound.append(Print(at, price, bid, ask, liquidity, regular, not sound))
     return tuple(sound)

@@ -10,8 +10,10 @@ what is published of it is its first print (desk/exchange/revisions.py).
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
@@ -48,6 +50,19 @@ class Lane:
     cache: dict[int, tuple[Print, ...]] = field(default_factory=dict)
 
 
+@runtime_checkable
+class LaneMarket(Protocol):
+    """A market that has its bars in arrays: no frame is made of a session for those who play it."""
+
+    def has_bars(self, session_date: date) -> bool:
+        """Tell whether a date has any bar."""
+        ...
+
+    def lane(self, hours: SessionHours, symbol: str) -> Lane | None:
+        """Give a symbol's minutes of a session; None where it has none."""
+        ...
+
+
 @dataclass(slots=True)
 class Silence:
     """A stretch in which nothing of a symbol is told, both ends included, or until further notice."""
@@ -68,19 +83,36 @@ class Tape:
     ) -> None:
         """Ask the market for the session's bars, all of them or those of `symbols`."""
         self.hours = hours
-        if symbols is None:
-            rows = market.frame(hours.session_date)
-        else:
-            rows = frame_of(market, hours.session_date, symbols)
-        self.frame = rows.sort("ts", maintain_order=True)
         self._market = market
+        self._only = symbols
         self._rules = rules
         self._priors: dict[str, Decimal | None] = {}
-        self._stamps: Sequence[datetime] = self.frame["ts"].to_list()
         self._lanes: dict[str, Lane | None] = {}
         self._silences: dict[str, list[Silence]] = {}
-        self._early = _early(self.frame, first_prints(market, hours.session_date))
         self._table: pl.DataFrame | None = None
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """Give the session's rows, columns of `RAW_SCHEMA`, in order of time."""
+        if self._only is None:
+            rows = self._market.frame(self.hours.session_date)
+        else:
+            rows = frame_of(self._market, self.hours.session_date, self._only)
+        return rows.sort("ts", maintain_order=True)
+
+    @cached_property
+    def _stamps(self) -> Sequence[datetime]:
+        return self.frame["ts"].to_list()
+
+    @cached_property
+    def _early(self) -> pl.DataFrame | None:
+        return _early(self.frame, first_prints(self._market, self.hours.session_date))
+
+    def has_bars(self) -> bool:
+        """Tell whether the session has any row."""
+        if isinstance(self._market, LaneMarket):
+            return self._market.has_bars(self.hours.session_date)
+        return self.frame.height > 0
 
     @property
     def starts_at(self) -> datetime:
@@ -259,7 +291,7 @@ class Tape:
     def quote(self, symbol: str, now: datetime) -> tuple[Decimal, Decimal] | None:
         """Give (bid, ask) around the mark."""
         mark = self.mark(symbol, now)
-        return None if mark is None else quote(mark, self._rules.spread_bps)
+        return None if mark is None else quote(mark, self._rules.spread_bps, self._rules.slippage_bps)
 
     def _heard(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Leave out the rows whose minute began in a silence of its symbol."""
@@ -273,6 +305,8 @@ class Tape:
 
     def _lane(self, symbol: str) -> Lane | None:
         """Give a symbol's lane, arranged when it is first asked for; None when it has no row."""
+        if symbol not in self._lanes and isinstance(self._market, LaneMarket):
+            self._lanes[symbol] = self._market.lane(self.hours, symbol)
         if symbol not in self._lanes:
             rows = self.frame.filter(pl.col("symbol") == symbol)
             self._lanes[symbol] = lane_of(rows) if rows.height > 0 else None

@@ -101,7 +101,7 @@ def calmar_ratio(returns: Floats) -> float | None:
     annual = annual_return_frac(returns)
     if annual is None:
         return None
-    worth: Floats = np.cumprod(1.0 + returns)
+    worth = np.asarray(np.cumprod(1.0 + returns), dtype=np.float64)
     deepest = max_drawdown_frac(worth, opening=1.0)
     return annual / deepest if deepest is not None and deepest > SPREAD_MIN else None
 
