@@ -6,7 +6,7 @@ bar of ours is valued at the broker's price.
 """
 
 import logging
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ import polars as pl
 from desk.desk import Desk
 from desk.dispatcher import cancel, place
 from desk.errors import BrokerUnavailable
-from desk.gate import review_all
+from desk.gate import Judge, review_all
 from desk.intake import Bars
 from desk.protections import protect_entries
 from desk.protector import release
@@ -42,9 +42,12 @@ class TradeOutcome:
 class Cycle:
     """What a session does with the levels of a minute."""
 
-    def __init__(self, desk: Desk, bars: Bars[Sized], *, session_date: date) -> None:
+    def __init__(
+        self, desk: Desk, bars: Bars[Sized], *, session_date: date, judge: Judge = review_all
+    ) -> None:
         """Keep the desk and the session's bars; `begin` comes before the first minute."""
         self.desk = desk
+        self.judge = judge
         self.bars = bars
         self._stated: dict[str, Decimal] = {}  # the broker's prices of what is held and has no bar of ours
         self._hours: SessionHours | None = None
@@ -75,6 +78,8 @@ class Cycle:
             LeaseLost: another session has the account; nothing was sent.
         """
         assert self._hours is not None, "begin comes first"
+        if not levels:
+            return TradeOutcome()
         levels = self._reentry.admitted(levels, self.desk.portfolio)
         market = self.market(account=self._account())
         view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
@@ -86,7 +91,7 @@ class Cycle:
             cancel(self.desk, working, cause="the level was left")
         sized = sizing(levels, view)
         protect_entries(self.desk)  # a fill that was learned in this minute counts for its entries
-        judged = review_all(sized.intents, gate_view(self.desk, market), self.desk.settings.risk)
+        judged = self.judge(sized.intents, gate_view(self.desk, market), self.desk.settings.risk)
         place(self.desk, judged)
         _tell_skipped(minute, sized.skipped)
         approved = sum(1 for _, verdict in judged if isinstance(verdict, Approval))
@@ -103,9 +108,10 @@ class Cycle:
         """Give what is known of the market now."""
         return self.bars.known(prices=self.values(), account=account)
 
-    def values(self) -> dict[str, Decimal]:
+    def values(self) -> Mapping[str, Decimal]:
         """Give what holdings are valued at: our last prices, else the broker's of what we have no bar of."""
-        return {**self._stated, **self.bars.last_prices()}
+        own = self.bars.last_prices()
+        return {**self._stated, **own} if self._stated else own
 
     def price_unwatched(self) -> None:
         """Ask the broker for the prices of what is held and has no bar of ours; nothing, if there is none.

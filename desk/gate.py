@@ -28,7 +28,7 @@ orders (F7, I6).
 Left out: what needs quotes (spread, quote age).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 
@@ -46,6 +46,9 @@ from schemas.risk import RiskLimits
 SHORT_MARKUP = Decimal("1.03")
 # The broker's buying power does not know these yet: planned and not sent, or sent and not answered.
 UNRESERVED = (OrderState.PENDING, OrderState.UNKNOWN)
+
+Verdicts = tuple[tuple[OrderIntent, Approval | Denial], ...]
+Judge = Callable[[Sequence[OrderIntent], GateView, RiskLimits], Verdicts]
 
 
 def review(
@@ -70,7 +73,7 @@ def review(
 
 def review_all(
     intents: Sequence[OrderIntent], view: GateView, limits: RiskLimits, *, flatten: bool = False
-) -> tuple[tuple[OrderIntent, Approval | Denial], ...]:
+) -> Verdicts:
     """Judge a minute's intents in the order given, each with those approved before it in the book."""
     judged = []
     for intent in intents:
@@ -79,6 +82,16 @@ def review_all(
             view = with_approved(view, intent)
         judged.append((intent, answer))
     return tuple(judged)
+
+
+def approve_all(
+    intents: Sequence[OrderIntent], view: GateView, limits: RiskLimits, *, flatten: bool = False
+) -> Verdicts:
+    """Approve a minute's intents unjudged, for a bare backtest: the approvals name no rule."""
+    return tuple(
+        (intent, Approval(client_order_id=intent.client_order_id, checks=(), judged_at=view.now))
+        for intent in intents
+    )
 
 
 def with_approved(view: GateView, intent: OrderIntent) -> GateView:

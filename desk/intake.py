@@ -84,7 +84,7 @@ class Bars(Protocol[Delivery]):
         """Tell whether a bar that was waited for has not come yet."""
         ...
 
-    def last_prices(self) -> dict[str, Decimal]:
+    def last_prices(self) -> Mapping[str, Decimal]:
         """Give the newest accepted close by symbol, at the nearest tick."""
         ...
 

@@ -146,6 +146,11 @@ class Orders(dict[str, Order]):
         """Give the orders that may still execute, oldest first."""
         return self._working.values()
 
+    @property
+    def has_working(self) -> bool:
+        """Tell whether any order may still execute."""
+        return bool(self._working)
+
     def by_broker_id(self, broker_order_id: str) -> Order | None:
         """Give the order that has a broker's id, itself or as one of its legs, if any."""
         client_order_id = self._by_broker_id.get(broker_order_id)

@@ -29,5 +29,5 @@ class Rhythm:
         return False
 
     def is_marked(self, minute: datetime) -> bool:
-        """Tell whether a visited minute's value is recorded."""
+        """Tell whether a visited minute's value is recorded; asked once a minute."""
         return True

@@ -36,6 +36,7 @@ from desk.errors import (
 )
 from desk.evaluation import Evaluation
 from desk.flattener import flatten
+from desk.gate import Judge, review_all
 from desk.intake import Bars, Intake
 from desk.prober import end_never_arrived
 from desk.recovery import recover
@@ -102,6 +103,7 @@ class Session:
         settings_hash: str = "",
         bars: Bars[Any] | None = None,
         rhythm: Rhythm | None = None,
+        judge: Judge = review_all,
     ) -> None:
         """Prepare; nothing is read or sent before `run`.
 
@@ -112,6 +114,7 @@ class Session:
             settings_hash: of the settings in force, for the ledger.
             bars: bars that were judged already; by default they are taken in as they come.
             rhythm: how often to look; by default every minute.
+            judge: the gate.
         """
         self.desk = desk
         self.session_date = session_date
@@ -119,7 +122,7 @@ class Session:
         self.settings_hash = settings_hash
         self.rhythm = rhythm if rhythm is not None else Rhythm()
         self.bars: Bars[Any] = bars if bars is not None else Intake(desk, session_date=session_date)
-        self.cycle = Cycle(desk, self.bars, session_date=session_date)
+        self.cycle = Cycle(desk, self.bars, session_date=session_date, judge=judge)
         self.upkeep = Upkeep(desk, books_every=self.rhythm.books_every)
         self._holds_overnight = desk.settings.session.overnight
         self.valuation = Valuation(desk, self.cycle, session_date=session_date)

@@ -1,6 +1,6 @@
 """What sizer and gate look at, built from the books and from what is known of the market."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,10 +36,31 @@ class MarketView:
 
     def reference_prices(self) -> Mapping[str, Decimal]:
         """Give what an entry is priced off: the middle of a young quote, else the last close."""
+        if not self.quotes:
+            return self.prices
         return {**self.prices, **{symbol: nbbo.mid for symbol, nbbo in self.quotes.items()}}
 
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
     splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
+
+
+class Either(Mapping[str, Decimal]):
+    """Prices of one source, and of a second where the first has none."""
+
+    def __init__(self, first: Mapping[str, Decimal], second: Mapping[str, Decimal]) -> None:
+        """Keep both; nothing is looked up before it is asked for."""
+        self._first = first
+        self._second = second
+
+    def __getitem__(self, symbol: str) -> Decimal:
+        found = self._first.get(symbol)
+        return self._second[symbol] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._second, **self._first})
+
+    def __len__(self) -> int:
+        return len({**self._second, **self._first})
 
 
 def working(portfolio: Portfolio) -> tuple[WorkingOrder, ...]:
@@ -121,7 +142,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         daily_pnl=day_result(desk, market).pnl,
         positions=positions,
         working=orders,
-        prices={**costs, **market.prices},
+        prices=Either(market.prices, costs),
         newest_bar_ts=market.newest_bar_ts,
         suspect=market.suspects,
         assets=market.assets,

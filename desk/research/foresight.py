@@ -9,14 +9,16 @@ for a change of a position, or the value of what is held reaches a limit. All th
 - while positions are held and limits or protections apply, the account's value at each coming minute is one
   product of arrays. The first minute is visited at which it falls to a limit, or has moved so far from the
   value recorded last that the drawdown protection should know it (`MOVE_FRAC`);
-- the minute before the close-out, and every minute of positions with protective exits that the desk watches.
+- the minute before the close-out, every minute of positions with protective exits that the desk watches, and
+  the session's last.
 
 Whether a minute's value is recorded (`is_marked`) is decided by the same numbers and not by whether minutes
 were left out, so a backtest that visits every minute writes the same ledger to the last byte.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,7 @@ NEAR_USD = 1.0  # values this near a limit are looked at by the desk itself, in 
 NEVER = 1 << 30
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 class Foresight(Rhythm):
@@ -75,36 +78,127 @@ class Foresight(Rhythm):
         self._sized = {each.name for each in settings.strategies if each.size is not None}
         self._seen = 0  # the ledger's seq when the last minute was over
         self._hours: SessionHours | None = None
+        self._edges: tuple[datetime, ...] = ()
         self._next: list[tuple[int, int]] = []  # by opinion: the position's sign, and the next acting minute
-        self._values: tuple[int, Floats, Floats] | None = None  # seq, own and broker's equity by minute
+        self._values: tuple[int, Flags] | None = None  # as of a seq: the minutes that are disturbed
 
-    def minutes(self, hours: SessionHours) -> Iterator[object]:  # type: ignore[override]
+    def minutes(self, hours: SessionHours) -> Iterator[datetime]:
         """Give the minutes to visit, in order, each decided when the one before it is over."""
-        self._hours = hours
         edges = minutes(hours)
+        self._hours, self._edges = hours, edges
         self._opinions.open(hours)
-        self._next = [(NEVER, -1)] * len(self._opinions.all)
+        self._next = [(SILENT, NEVER)] * len(self._opinions.all)
         self._values = None
         self._seen = self._journal.seq
         place = 0
         while place < len(edges):
-            place = self._due(place) if self._skips else place
-            if place >= len(edges):
-                return
+            if self._skips:  # the last minute always: the session ends when it is over
+                place = min(self._due(place), len(edges) - 1)
             yield edges[place]
-            changed = self._journal.seq != self._seen
             self._seen = self._journal.seq
             place += 1
-            if changed and self._skips and place < len(edges):
-                # What was learned after this minute was written belongs to the next one.
-                yield edges[place]
-                self._seen = self._journal.seq
-                place += 1
 
     def is_calm(self) -> bool:
-        """Tell whether no order may execute before the next minute to visit."""
-        return self._skips and not self._journal.portfolio.orders.has_working
+        """Tell whether nothing can happen before the next minute to visit."""
+        return self._skips and not self._is_busy()
 
-    def is_marked(self, minute: object) -> bool:
-        """Tell whether the minute's value is recorded: something happened, or it has moved."""
-        raise NotImplementedError
+    def is_marked(self, minute: datetime) -> bool:
+        """Tell whether the minute's value is recorded: something happened, it has moved, exits watch it."""
+        if self._journal.seq != self._seen:
+            return True
+        if not self._journal.portfolio.holdings():
+            return False
+        return self._is_guarded() or bool(self._disturbed()[bisect_right(self._edges, minute) - 1])
+
+    def _due(self, place: int) -> int:
+        """Give the first place at or after `place` in which something can happen."""
+        if self._is_busy():
+            return place
+        holdings = self._journal.portfolio.holdings()
+        found = min((self._acting(number, place) for number in range(len(self._next))), default=NEVER)
+        if holdings:
+            if self._is_guarded():
+                return place
+            found = min(found, self._leaving(place))
+            if self._limited:
+                found = min(found, _first(self._disturbed(), place))
+        return found
+
+    def _is_busy(self) -> bool:
+        """Tell whether an order may execute, or positions must go."""
+        portfolio = self._journal.portfolio
+        return portfolio.orders.has_working or bool(portfolio.latches and portfolio.holdings())
+
+    def _is_guarded(self) -> bool:
+        """Tell whether a position is held whose protective exits the desk watches."""
+        return any(strategy in self._guarded for strategy, _ in self._journal.portfolio.holdings())
+
+    def _leaving(self, place: int) -> int:
+        """Give the minute from whose end on positions are closed out; NEVER where they are held overnight."""
+        rhythm = self._settings.session
+        if not rhythm.close_out:
+            return NEVER
+        return max(place, len(self._edges) - rhythm.close_out_minutes - 1)
+
+    def _acting(self, number: int, place: int) -> int:
+        """Give the first place at or after `place` whose opinion contradicts the position."""
+        said = self._opinions.all[number]
+        position = self._journal.portfolio.positions.get(said.key)
+        held = 0 if position is None else (position.qty > 0) - (position.qty < 0)
+        known, found = self._next[number]
+        if known != held or found < place:
+            found = _first(self._contradicts(said, held), place)
+            self._next[number] = held, found
+        return found
+
+    def _contradicts(self, said: Said, held: int) -> Flags:
+        """Tell of every minute whether its opinion asks for another position than is held."""
+        acting = {1: (0, -1), -1: (0, 1), 0: (1, -1) if self._settings.risk.allow_short else (1,)}[held]
+        return np.isin(said.signs, acting)
+
+    def _disturbed(self) -> Flags:
+        """Tell of every minute whether the value of what is held is near a limit or has moved."""
+        journal = self._journal
+        if self._values is None or self._values[0] != journal.seq:
+            self._values = journal.seq, self._find_disturbed()
+        return self._values[1]
+
+    def _find_disturbed(self) -> Flags:
+        portfolio, memory, limits = self._journal.portfolio, self._journal.portfolio.risk, self._settings.risk
+        newest = memory.newest
+        if not self._limited or newest is None or memory.day is None:
+            return np.zeros(len(self._edges), dtype=np.bool_)
+        own = np.full(len(self._edges), float(portfolio.cash))
+        broker = own.copy()
+        for (_, symbol), position in portfolio.holdings().items():
+            closes, marks = self._prices(symbol)
+            own += float(position.qty) * closes
+            broker += float(position.qty) * marks
+        worse = np.minimum(own, broker)
+        floor = float(memory.day.own) - float(limits.daily_loss_usd)
+        if memory.week is not None:
+            floor = max(floor, float(memory.week.own) - float(limits.weekly_loss_usd))
+        if memory.peak is not None:
+            floor = max(floor, float(memory.peak.own) * (1.0 - float(limits.drawdown_max_frac)))
+        last = float(newest.own)
+        has_moved = np.abs(own - last) >= MOVE_FRAC * abs(last)
+        found: Flags = np.logical_or(worse <= floor + NEAR_USD, has_moved)
+        return found
+
+    def _prices(self, symbol: str) -> tuple[Floats, Floats]:
+        """Give, by minute, the newest close, and the print the venue values by when the minute is decided."""
+        assert self._hours is not None, "minutes comes first"
+        track, rows = self._reel.tracks[symbol], self._reel.grid(self._hours, symbol)
+        closes = np.where(rows >= 0, track.close[rows], 0.0)
+        marks = closes.copy()
+        fresh = np.flatnonzero(rows[1:] != rows[:-1])  # a bar begins in the minute after these
+        marks[fresh] = track.open[rows[fresh + 1]]
+        return closes, marks
+
+
+def _first(flags: Flags, place: int) -> int:
+    """Give the first place at or after `place` whose flag is set."""
+    if place >= len(flags):
+        return NEVER
+    found = place + int(flags[place:].argmax())
+    return found if flags[found] else NEVER

@@ -1,0 +1,229 @@
+"""The exact engine: `desk/session.py`, day after day, on the venue in process.
+
+There is no second loop and no second order machine. A backtest hands the session bars that were judged
+before it began (desk/research/reel.py), opinions computed once (opinions.py), a rhythm that leaves out the
+minutes in which nothing can happen (foresight.py) and a ledger that lets events pass (ledger.py). The venue
+plays every order against the same bars by the rules of `desk/exchange/matching.py`.
+
+A backtest is a function of its plan: the same plan gives the same orders, fills and ledger to the last byte.
+Each session ends with its books compared with the venue's; a difference is an error of ours.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from desk.cycle import TradeOutcome
+from desk.desk import Desk
+from desk.exchange.matching import Rules
+from desk.exchange.venue import Venue
+from desk.fees import FeeSchedule
+from desk.gate import approve_all, review_all
+from desk.journal import Journal
+from desk.ports import StrategyRunner
+from desk.research.foresight import Foresight
+from desk.research.ledger import PassingLedger
+from desk.research.opinions import Opinions
+from desk.research.reel import Reel, Showing
+from desk.session import Session, Steps
+from desk.sizer import Level
+from schemas.account import SessionHours
+from schemas.events import DayClosed
+from schemas.research import FILL_SCHEMA, Costs
+from schemas.settings import Settings
+
+BEFORE_OPEN = timedelta(minutes=5)  # a session starts this long before its open, as the schedule has it
+MINUTE = timedelta(minutes=1)
+
+
+class BooksDiffer(AssertionError):
+    """Our books and the venue's differ at a session's end: a defect of this program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a backtest is made of."""
+
+    settings: Settings
+    reel: Reel
+    said: Mapping[str, pl.DataFrame]  # by strategy: its signals of all bars, sorted by (symbol, ts)
+    strategies: Sequence[StrategyRunner]
+    cash: Decimal = Decimal(100_000)
+    costs: Costs = field(default_factory=Costs)
+    gate: bool = True  # False: every intent passes, and no loss limit or protection applies
+    skips: bool = True  # False visits every minute
+    keeps: bool = False  # whether the ledger's events can be read again
+    hashes: bool = False  # whether every event enters the ledger's hash
+    proves: bool = False  # whether each session ends with the hash of the state
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of it."""
+
+    fills: pl.DataFrame  # `FILL_SCHEMA`
+    cash: Decimal
+    equity: Decimal  # at the newest closes
+    orders: int
+    denied: int
+    visited: int  # minutes
+    orders_hash: str
+    ledger_hash: str
+    journal: Journal
+
+
+def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> Played:
+    """Run a backtest.
+
+    Args:
+        plan: what it is made of.
+        after: told of every session that is over, for a progress bar.
+
+    Raises:
+        BooksDiffer: our books and the venue's differ, which is a defect of this program.
+    """
+    reel, settings, costs = plan.reel, plan.settings, plan.costs
+    fees = FeeSchedule(
+        regulatory=costs.regulatory_fees,
+        commission_per_share=costs.commission_per_share,
+        commission_min=costs.commission_min,
+    )
+    first = reel.sessions[0]
+    venue = Venue(
+        reel,
+        session_date=first.session_date,
+        starts_at=first.opens_at - BEFORE_OPEN,
+        starting_cash=plan.cash,
+        rules=Rules(
+            spread_bps=costs.spread_bps,
+            participation=costs.participation,
+            slippage_bps=costs.slippage_bps,
+            fees=fees,
+        ),
+        seed=plan.seed,
+    )
+    venue.floor.arrival_takes = costs.latency_bars * MINUTE
+    ledger = PassingLedger(keeps=plan.keeps, hashes=plan.hashes)
+    journal = Journal(ledger)
+    desk = Desk(
+        settings=settings,
+        clock=venue,
+        broker=venue,
+        market=venue,
+        updates=venue.updates(),
+        journal=journal,
+        recorder=NoRecorder(),
+        strategies=tuple(plan.strategies),
+        fees=fees,
+    )
+    opinions = Opinions(plan.said)
+    foresight = Foresight(
+        journal, reel, opinions, settings, skips=plan.skips, proves=plan.proves, limited=plan.gate
+    )
+    symbols = tuple(sorted({symbol for strategy in plan.strategies for symbol in strategy.symbols}))
+    delay = timedelta(seconds=settings.session.bar_delay_s)
+    assets = venue.assets(symbols)
+    visited = 0
+    for number, hours in enumerate(reel.sessions):
+        venue.sleep_until(hours.opens_at - BEFORE_OPEN)
+        showing = Showing(reel, symbols=symbols, assets=assets, delay=delay)
+        session = Session(
+            desk,
+            session_date=hours.session_date,
+            run_id=f"backtest-{number}",
+            bars=showing,
+            rhythm=foresight,
+            judge=review_all if plan.gate else approve_all,
+        )
+        visited += session.run(_steps(session, showing, opinions)).minutes
+        _close(desk, venue, hours)
+        if after is not None:
+            after(hours)
+    portfolio = journal.portfolio
+    last = showing.last_prices()
+    value = sum((p.qty * last[symbol] for (_, symbol), p in portfolio.holdings().items()), Decimal(0))
+    return Played(
+        fills=_frame(ledger),
+        cash=portfolio.cash,
+        equity=portfolio.cash + value,
+        orders=ledger.orders,
+        denied=ledger.denied,
+        visited=visited,
+        orders_hash=ledger.orders_hash,
+        ledger_hash=ledger.ledger_hash,
+        journal=journal,
+    )
+
+
+def _steps(session: Session, showing: Showing, opinions: Opinions) -> Steps[Sequence[int], Sequence[Level]]:
+    def evaluate(minute: datetime, bars: Sequence[int]) -> Sequence[Level]:
+        return opinions.levels(showing.place_of(minute)) if bars else ()
+
+    def trade(minute: datetime, levels: Sequence[Level]) -> TradeOutcome:
+        return session.cycle.act(minute, levels)
+
+    return Steps(ingest=showing.ingest, evaluate=evaluate, trade=trade)
+
+
+def _close(desk: Desk, venue: Venue, hours: SessionHours) -> None:
+    """Compare the books with the venue's and close the day in the ledger.
+
+    Raises:
+        BooksDiffer: they are not equal.
+    """
+    portfolio, books = desk.portfolio, venue.floor.books
+    for symbol in portfolio.held_symbols() + tuple(books.holdings):
+        if portfolio.position(symbol) != books.qty(symbol):
+            raise BooksDiffer(
+                f"{hours.session_date}: {symbol} is {portfolio.position(symbol)} in our books, "
+                f"{books.qty(symbol)} at the venue"
+            )
+    totals = venue.floor.totals()
+    desk.journal.record(
+        DayClosed(
+            at=desk.now(),
+            session_date=hours.session_date,
+            equity=totals.equity,
+            cash=portfolio.cash,
+            realized_pnl=portfolio.realized_pnl(),
+            fees=portfolio.fees(),
+        )
+    )
+
+
+def _frame(ledger: PassingLedger) -> pl.DataFrame:
+    """Give the executions, columns of `FILL_SCHEMA`, in order of time."""
+    fills = [fill for fill, _ in ledger.fills]
+    columns = {
+        "ts": [fill.filled_at.replace(second=0, microsecond=0) for fill in fills],
+        "filled_at": [fill.filled_at for fill in fills],
+        "strategy": [fill.strategy for fill in fills],
+        "symbol": [fill.symbol for fill in fills],
+        "side": [fill.side.value for fill in fills],
+        "qty": [fill.qty for fill in fills],
+        "price": [fill.price for fill in fills],
+        "fee": [fill.fee for fill in fills],
+        "reference_price": [intent.reference_price for _, intent in ledger.fills],
+        "client_order_id": [fill.client_order_id for fill in fills],
+    }
+    return pl.DataFrame(columns, schema=FILL_SCHEMA)
+
+
+class NoRecorder:
+    """A warehouse for a session whose rows nobody wants."""
+
+    def bars(self, frame: pl.DataFrame) -> None:
+        """Keep nothing."""
+
+    def quarantine(self, frame: pl.DataFrame) -> None:
+        """Keep nothing."""
+
+    def signals(self, frame: pl.DataFrame) -> None:
+        """Keep nothing."""
+
+    def flush(self) -> None:
+        """Write nothing."""
