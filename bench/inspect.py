@@ -136,7 +136,7 @@ def whole_minute(*, heard: bool) -> tuple[float, str, float]:
         starts_at=CLOSES - timedelta(minutes=DAY_MINUTES),
     )
     store = Store(now=place.now, heard=lambda row, by_hand: None)
-    strategy = registry.create("sma_crossover", symbols, {"fast": 2, "slow": 5})
+    strategy = registry.create("sma_crossover", symbols, {"fast": 2, "slow": 5, "band_bps": 2.0})
     desk = Desk(
         settings=Settings(symbols=tuple(symbols), strategies=(StrategySettings(name=strategy.name),)),
         clock=place,

@@ -76,4 +76,7 @@ def _settle_seldom(config: Path) -> None:
     """Settle once a minute: what a session holds does not depend on it, how long it takes does."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     settings["session"] = {"settle_every_s": 60}
+    for each in settings["strategies"]:
+        if each["name"] == "sma_crossover":
+            each["params"] = {"band_bps": 2.0}  # as in every earlier measurement
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -31,7 +31,7 @@ _SESSION = "from flows.trade_session import trade_session; trade_session({day!r}
 _COMMAND = "from cli.main import run; raise SystemExit(run({arguments!r}))"
 # A short crossover changes its mind every few minutes: many orders an hour, so that kills meet them.
 STRATEGY = {"name": "sma_crossover", "allocation_frac": 0.9}
-PARAMS = {"fast": 2, "slow": 5}
+PARAMS = {"fast": 2, "slow": 5, "band_bps": 2.0}
 SLOTS = 20
 POLL_S = 0.1
 

@@ -8,10 +8,30 @@ the column `session` (`with_session`; `Strategy.levels` gets it). Null means "no
 those of `schemas.bars.RAW_SCHEMA`, regular session only; prices USD, volume shares.
 """
 
+from typing import overload
+
 import polars as pl
 
 NEW_YORK = "America/New_York"
 OPEN_MINUTE = 9 * 60 + 30  # the regular session opens at 09:30, on early closes too
+# USD, or points of an index: numbers closer than this are equal. Prices have cents, so equal averages and
+# bands are common, and a float's last bit depends on where its sum began; rounding noise of prices up to a
+# million dollars stays below it, and an average of 400 cent prices that differs at all differs by more.
+TIE = 1e-6
+
+
+@overload
+def above(left: float, right: float) -> bool: ...
+@overload
+def above(left: pl.Expr, right: pl.Expr | float) -> pl.Expr: ...
+@overload
+def above(left: pl.Expr | float, right: pl.Expr) -> pl.Expr: ...
+def above(left: pl.Expr | float, right: pl.Expr | float) -> pl.Expr | bool:
+    """Tell where `left` is above `right` by more than a tie; every strategy compares with it.
+
+    Neither `above(a, b)` nor `above(b, a)`: a tie, which is no opinion.
+    """
+    return left - right > TIE
 
 
 def session_day() -> pl.Expr:
@@ -79,6 +99,23 @@ def sma(column: str, *, length: int) -> pl.Expr:
     SMA(t) = (x(t) + ... + x(t - length + 1)) / length, over the symbol's bars, across sessions.
     """
     return pl.col(column).rolling_mean(length, min_samples=length).over("symbol")
+
+
+def session_sma(column: str, *, length: int) -> pl.Expr:
+    """Give the simple moving average of the session's last `length` bars; null before it has so many.
+
+    SMA(t) as in `sma`, over the bars of one session.
+    """
+    return pl.col(column).rolling_mean(length, min_samples=length).over("session")
+
+
+def session_sigma(column: str, *, length: int) -> pl.Expr:
+    """Give the standard deviation of the session's last `length` bars; null before it has so many.
+
+    sigma(t)^2 = sum((x(i) - SMA(t))^2) / length over the last `length` bars i <= t of the session. Population
+    form (no n - 1), as J. Bollinger uses it (Bollinger on Bollinger Bands, 2001).
+    """
+    return pl.col(column).rolling_std(length, min_samples=length, ddof=0).over("session")
 
 
 def rsi(column: str = "close", *, length: int, by_session: bool = False) -> pl.Expr:

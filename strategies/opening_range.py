@@ -6,7 +6,8 @@ and not from the first bar delivered. After it:
     long (1)   when a bar closes above the range's high (the first break of the session only)
     flat (0)   when it closes below the middle of the range, and from `flat_after_minutes` on
 
-A symbol that has no bar in the range has no opinion that day.
+A close on the range's high or on its middle (`strategies.indicators.TIE`) changes nothing. A symbol that
+has no bar in the range has no opinion that day.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from datetime import date
 from pydantic import Field
 
 from strategies.base import Level, Params, SeenBar, StatefulStrategy
+from strategies.indicators import above
 from strategies.registry import register
 
 
@@ -82,10 +84,10 @@ class OpeningRange(StatefulStrategy):
             return Level(
                 0.0, f"{bar.minute} minutes after the open, flat from {self.params.flat_after_minutes}"
             )
-        if held.long and bar.close < middle:
+        if held.long and above(middle, bar.close):
             held.long = False
             return Level(0.0, f"close {bar.close:.4f} under the range's middle {middle:.4f}")
-        if not held.broke and bar.close > high:
+        if not held.broke and above(bar.close, high):
             held.long = held.broke = True
         if held.long:
             return Level(1.0, f"close {bar.close:.4f} after breaking the range's high {high:.4f}")

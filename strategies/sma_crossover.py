@@ -3,7 +3,8 @@
     long (1) while SMA(fast) > SMA(slow) * (1 + band);  flat (0) while SMA(fast) < SMA(slow) * (1 - band)
     short (-1) instead of flat with allow_short
 
-The band (bps) keeps two averages that touch from trading at every minute; inside it there is no opinion.
+The band (basis points; none by default) keeps two averages that touch from trading at every minute; inside
+it, and where they are equal (`strategies.indicators.TIE`), there is no opinion.
 The averages run across sessions, so they are known from the first bar of the day when there is a warm-up.
 """
 
@@ -11,7 +12,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from strategies.base import Params, Strategy
-from strategies.indicators import sma
+from strategies.indicators import above, sma
 from strategies.registry import register
 
 BPS = 10_000.0
@@ -22,7 +23,7 @@ class SmaParams(Params):
 
     fast: int = Field(10, ge=1, le=200, description="Bars in the shorter average.")
     slow: int = Field(30, ge=2, le=400, description="Bars in the longer average; more than fast.")
-    band_bps: float = Field(2.0, ge=0, le=1000, description="Dead band around the crossing, basis points.")
+    band_bps: float = Field(0.0, ge=0, le=1000, description="Dead band around the crossing, basis points.")
     allow_short: bool = Field(
         False, description="Whether it sells short below the band instead of going flat."
     )
@@ -62,9 +63,9 @@ class SmaCrossover(Strategy):
                 sma("close", length=params.slow).alias("slow"),
             )
             .with_columns(
-                pl.when(pl.col("quick") > pl.col("slow") * (1.0 + band))
+                pl.when(above(pl.col("quick"), pl.col("slow") * (1.0 + band)))
                 .then(1.0)
-                .when(pl.col("quick") < pl.col("slow") * (1.0 - band))
+                .when(above(pl.col("slow") * (1.0 - band), pl.col("quick")))
                 .then(below)
                 .alias("target")
             )

@@ -2,22 +2,23 @@
 
 With VWAP and sigma of the session so far (`strategies.indicators`) and RSI(length) of the closes:
 
-    long  (1)  when close < VWAP - k * sigma and RSI < oversold
-    short (-1) when close > VWAP + k * sigma and RSI > 100 - oversold   (only with allow_short)
-    flat  (0)  when close >= VWAP; with allow_short, when the close is back at VWAP from the side of the
-               session's last entry, and before there was one
+    far below  when close < VWAP - k * sigma and RSI < oversold
+    far above  when close > VWAP + k * sigma and RSI > 100 - oversold
+    middle     VWAP
 
-Between those it has no opinion, so a position stays until the price is back at the average. Nothing is
-said before `settle_bars` of the session: the first bands are too narrow to mean anything. The RSI starts
-anew each session, so an overnight gap is not a gain.
+and the levels are those of `strategies.reversion`: long where far below, flat when back at the average, short
+where far above with allow_short. Where two of these are equal (`strategies.indicators.TIE`) there is no
+opinion. Nothing is said before `settle_bars` of the session: the first bands are too narrow to mean
+anything. The RSI starts anew each session, so an overnight gap is not a gain.
 """
 
 import polars as pl
 from pydantic import Field
 
 from strategies.base import Params, Strategy
-from strategies.indicators import bars_so_far, rsi, session_vwap, session_vwap_sigma
+from strategies.indicators import above, bars_so_far, rsi, session_vwap, session_vwap_sigma
 from strategies.registry import register
+from strategies.reversion import reverting
 
 
 class VwapParams(Params):
@@ -58,15 +59,13 @@ class VwapMeanReversion(Strategy):
             session_vwap_sigma().alias("sigma"),
             rsi(length=params.rsi_length, by_session=True).alias("rsi"),
             bars_so_far().alias("count"),
-        ).filter((pl.col("count") >= self.warm_up) & (pl.col("sigma") > 0))
-        low = (pl.col("close") < pl.col("mean") - params.k * pl.col("sigma")) & (
-            pl.col("rsi") < params.oversold
+        ).filter((pl.col("count") >= self.warm_up) & above(pl.col("sigma"), 0.0))
+        band = params.k * pl.col("sigma")
+        low = above(pl.col("mean") - band, pl.col("close")) & above(params.oversold, pl.col("rsi"))
+        high = above(pl.col("close"), pl.col("mean") + band) & above(pl.col("rsi"), 100.0 - params.oversold)
+        target = reverting(
+            value=pl.col("close"), middle=pl.col("mean"), low=low, high=high, allow_short=params.allow_short
         )
-        high = (pl.col("close") > pl.col("mean") + params.k * pl.col("sigma")) & (
-            pl.col("rsi") > 100.0 - params.oversold
-        )
-        target = pl.when(low).then(1.0).when(high & params.allow_short).then(-1.0)
-        target = target.when(self._back_at_the_average(low, high)).then(0.0)
         return (
             seen.with_columns(target.alias("target"))
             .filter(pl.col("target").is_not_null())
@@ -83,14 +82,4 @@ class VwapMeanReversion(Strategy):
                     pl.col("rsi").round(1),
                 ).alias("reason"),
             )
-        )
-
-    def _back_at_the_average(self, low: pl.Expr, high: pl.Expr) -> pl.Expr:
-        """Tell where nothing should be held: the average is reached from the side of the last entry."""
-        above = pl.col("close") >= pl.col("mean")
-        if not self.params.allow_short:
-            return above
-        entry = pl.when(low).then(1).when(high).then(-1).forward_fill().over("session")
-        return (
-            entry.is_null() | ((entry == 1) & above) | ((entry == -1) & (pl.col("close") <= pl.col("mean")))
         )

@@ -23,7 +23,7 @@ SYMBOLS = ("AAPL", "MSFT")
 HTTP_TIMEOUT_S = 10
 BUSY = [
     {"name": "vwap_mean_reversion", "allocation_frac": 0.5},
-    {"name": "sma_crossover", "allocation_frac": 0.5},
+    {"name": "sma_crossover", "allocation_frac": 0.5, "params": {"band_bps": 2.0}},
 ]
 
 

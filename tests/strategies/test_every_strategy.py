@@ -20,6 +20,8 @@ VARIANTS = [(name, {}) for name in registry.names()] + [
     ("vwap_mean_reversion", {"allow_short": True}),
     ("sma_crossover", {"allow_short": True, "fast": 3, "slow": 8}),
     ("opening_range", {"range_minutes": 5, "flat_after_minutes": 60}),
+    ("bollinger", {"allow_short": True, "length": 8, "k": 1.5}),
+    ("rsi", {"allow_short": True, "length": 5}),
 ]
 
 

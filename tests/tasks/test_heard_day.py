@@ -30,7 +30,9 @@ def test_a_heard_day_decides_a_second_sooner(tmp_path: Path, heard: bool, after_
             broker=BrokerSettings(
                 trading_url=server.url, data_url=server.url, feed="sip", clock=ClockKind.VENUE
             ),
-            strategies=(StrategySettings(name="sma_crossover", params={"fast": 2, "slow": 5}),),
+            strategies=(
+                StrategySettings(name="sma_crossover", params={"fast": 2, "slow": 5, "band_bps": 2.0}),
+            ),
             data=DataSettings(stream=heard),
         )
         with open_desk(settings, holder="test") as desk:
