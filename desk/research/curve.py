@@ -14,8 +14,9 @@ The book between two stretches of bars is handed from one call to the next: year
 Left out: splits and dividends of a position held over night; a dividend is a flow, a split is not known here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -30,6 +31,7 @@ Ints = npt.NDArray[np.int64]
 
 SHARE_UNITS = 1_000_000_000  # FILL_SCHEMA's quantities have nine decimals
 MINUTE_US = 60_000_000
+SESSIONS_AT_ONCE = 21  # whose closes are copied out of the bars: a month
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,38 +79,50 @@ def extend_curve(
             raise ValueError(f"{fills.height} fills and {flows.height} flows, and no bar to value them on")
         return pl.DataFrame(schema=EQUITY_SCHEMA), book
     symbols = sorted({*book.units, *fills["symbol"].unique().to_list()})
-    codes = pl.DataFrame({"symbol": symbols, "code": range(len(symbols))}, schema_overrides={"code": pl.Int64})
-    closes = (
-        bars.lazy()
-        .select("symbol", "ts", "close")
-        .join(codes.lazy(), on="symbol")
-        .select("code", pl.col("ts").dt.epoch("us"), "close", day=session_date())
-        .collect()
+    codes = pl.DataFrame(
+        {"symbol": symbols, "code": range(len(symbols))}, schema={"symbol": pl.String, "code": pl.Int64}
     )
     firsts = sessions["first"].dt.epoch("us").to_numpy()
     lasts = sessions["last"].dt.epoch("us").to_numpy()
     executions = _placed(signed_fills(fills).join(codes, on="symbol", maintain_order="left"), firsts, lasts)
     money = _placed(flows.with_columns(pl.col("amount").cast(pl.Float64)), firsts, lasts)
-    prints = closes.partition_by("day", as_dict=True, include_key=False)
     state = _State(
         cash=book.cash,
         units=np.array([book.units.get(name, 0) for name in symbols], dtype=np.int64),
         marks=np.array([book.marks.get(name, np.nan) for name in symbols], dtype=np.float64),
     )
     parts = []
-    for number, day in enumerate(sessions["session_date"].to_list()):
+    for number, (day, prints) in enumerate(_prints(bars, codes, sessions)):
         part = _session(
             state,
             first=int(firsts[number]),
             minutes=int(lasts[number] - firsts[number]) // MINUTE_US + 1,
-            prints=prints.get((day,), closes.clear().drop("day")),
+            prints=prints,
             executions=executions.get(number),
             money=money.get(number),
         )
         parts.append(part.with_columns(session_date=pl.lit(day, dtype=pl.Date)))
     held = {name: int(units) for name, units in zip(symbols, state.units, strict=True) if units}
     marks = {name: float(mark) for name, mark in zip(symbols, state.marks, strict=True) if name in held}
-    return pl.concat(parts).select(EQUITY_SCHEMA), Book(cash=state.cash, units=held, marks=marks)
+    return pl.concat(parts).select(*EQUITY_SCHEMA), Book(cash=state.cash, units=held, marks=marks)
+
+
+def _prints(
+    bars: pl.DataFrame, codes: pl.DataFrame, sessions: pl.DataFrame
+) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Give each session's closes of the coded symbols: `code`, `ts` in microseconds, `close`."""
+    for month in sessions.iter_slices(SESSIONS_AT_ONCE):
+        closes = (
+            bars.lazy()
+            .filter(pl.col("ts").is_between(month["first"][0], month["last"][-1]))
+            .select("symbol", "ts", "close")
+            .join(codes.lazy(), on="symbol")
+            .select("code", pl.col("ts").dt.epoch("us"), "close", day=session_date())
+            .collect()
+        )
+        days = closes.partition_by("day", as_dict=True, include_key=False)
+        nothing = closes.clear().drop("day")
+        yield from ((day, days.get((day,), nothing)) for day in month["session_date"])
 
 
 def session_date() -> pl.Expr:

@@ -2,14 +2,16 @@
 
 Theory of operation. A trip is a strategy's position in a symbol from flat to flat, or through zero. An
 execution that goes through zero is cut in two legs: the first closes a trip and bears the fee, as in
-desk/metrics.py, the second opens the next. Between two legs the position does not change, so the worst and the
-best of a trip are found from the lows and highs of the bars between them, symbol by symbol and without a loop
-over bars. Every (strategy, symbol) stands alone: fills and bars of some symbols give just those symbols' trips,
-so that many years may be done a few symbols at a time.
+desk/metrics.py, the second opens the next. Between two legs the position does not change, so the worst and
+the best of a trip are found from the lows and highs of the bars between them, symbol by symbol and without a
+loop over bars. Every (strategy, symbol) stands alone: fills and bars of some symbols give just those symbols'
+trips, so that many years may be done a few symbols at a time.
 
-Excursions are of prices, before fees. The bar of the last exit is not looked at: what it did after the exit was
-not suffered; the exit itself counts.
+Excursions are of prices, before fees. The bar of the last exit is not looked at: what it did after the exit
+was not suffered; the exit itself counts.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +24,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 KEYS = ("strategy", "symbol")
+SYMBOLS_AT_ONCE = 10  # whose bars are copied: each more costs memory, each less a walk over all bars
 
 
 def round_trips(fills: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """Give the trips, TRADE_SCHEMA, by entry, strategy and symbol; one still open is marked at the last close.
+    """Give the trips, TRADE_SCHEMA, by entry, strategy, symbol; one still open is marked at the last close.
 
     Args:
         fills: FILL_SCHEMA, in order of time.
@@ -34,19 +37,22 @@ def round_trips(fills: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
     if fills.is_empty():
         return pl.DataFrame(schema=TRADE_SCHEMA)
     legs = _legs(fills)
-    traded = (
-        bars.lazy()
-        .select("symbol", "ts", "low", "high", "close")
-        .join(legs.lazy().select("symbol").unique(), on="symbol", how="semi")
-        .collect()
-        .partition_by("symbol", as_dict=True, include_key=False)
-    )
-    nothing = bars.select("ts", "low", "high", "close").clear()
+    by_symbol = legs.partition_by("symbol", as_dict=True, maintain_order=True)
+    names = [str(name) for (name,) in by_symbol]
     parts = [
-        _with_excursions(mine, traded.get(key, nothing).sort("ts"))
-        for key, mine in legs.partition_by("symbol", as_dict=True, maintain_order=True).items()
+        _with_excursions(by_symbol[(name,)], frame)
+        for group in range(0, len(names), SYMBOLS_AT_ONCE)
+        for name, frame in _bars_of(bars, names[group : group + SYMBOLS_AT_ONCE])
     ]
     return _trips(pl.concat(parts)).sort("entered_at", *KEYS, maintain_order=True)
+
+
+def _bars_of(bars: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give each symbol's bars by ts; none for one that has none."""
+    chosen = bars.lazy().filter(pl.col("symbol").is_in(names)).select("symbol", "ts", "low", "high", "close")
+    found = chosen.collect().partition_by("symbol", as_dict=True, include_key=False)
+    nothing = bars.select("ts", "low", "high", "close").clear()
+    yield from ((name, found.get((name,), nothing).sort("ts")) for name in names)
 
 
 def _legs(fills: pl.DataFrame) -> pl.DataFrame:
