@@ -16,6 +16,7 @@ import yaml
 
 from cli.processes import Child, claim_port
 from tasks.errors import ConfigError
+from tasks.strategy_source import anchored
 
 DEFAULT_DATE = date(2025, 11, 20)  # a regular Thursday; generated markets need no data for it
 DEFAULT_SYMBOLS = ("SPY", "QQQ", "AAPL", "MSFT", "NVDA")
@@ -51,9 +52,10 @@ def make_stage(
 
         require_session(session_date)
     wanted = tuple(word.strip().upper() for word in (symbols or "").split(",") if word.strip())
-    strategies = tuple(word.strip() for word in strategy.split(",") if word.strip())
+    named = (word.strip() for word in strategy.split(","))
+    strategies = tuple(anchored(word, Path.cwd()) for word in named if word)
     if not strategies:
-        raise ConfigError("--strategy is empty; allowed: names of registered strategies, with commas")
+        raise ConfigError("--strategy is empty; allowed: names or files of strategies, with commas")
     if bars is None:
         return Stage(None, session_date or DEFAULT_DATE, wanted or DEFAULT_SYMBOLS, strategies, seed)
     folder = bars.expanduser().absolute()

@@ -6,7 +6,8 @@ cannot be imported is a mistake of its own and named, and hides no other strateg
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import strategies
@@ -28,22 +29,52 @@ def register(strategy: StrategyType) -> StrategyType:
     """Add a strategy class; used as a decorator.
 
     Raises:
+        StrategyError: As `check`.
+    """
+    check(strategy)
+    _REGISTERED[strategy.name] = strategy
+    return strategy
+
+
+def check(strategy: type[Strategy]) -> None:
+    """Refuse a class that could not be registered.
+
+    Raises:
         StrategyError: The name is taken or malformed, or a parameter has no description.
     """
     name = getattr(strategy, "name", "")
-    if not name or not set(name) <= _NAME_CHARS or len(name) > NAME_CHARS_MAX:
+    if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARS or len(name) > NAME_CHARS_MAX:
         raise StrategyError(
-            f"strategy name {name!r} of {strategy.__module__}: allowed are a-z, 0-9 and _, "
+            f"strategy name {name!r} of {strategy.__qualname__}: allowed are a-z, 0-9 and _, "
             f"1 to {NAME_CHARS_MAX} characters"
         )
     held = _REGISTERED.get(name)
-    if held is not None and held.__qualname__ != strategy.__qualname__:
+    if held is not None and (held.__module__, held.__qualname__) != (
+        strategy.__module__,
+        strategy.__qualname__,
+    ):
         raise StrategyError(f"strategy name {name} is taken by {held.__module__}.{held.__qualname__}")
-    bare = [key for key, field in strategy.params_model.model_fields.items() if not field.description]
+    model = strategy.params_model
+    if not (isinstance(model, type) and issubclass(model, Params)):
+        shown = model.__name__ if isinstance(model, type) else repr(model)
+        raise StrategyError(
+            f"strategy {name}: params_model is {shown}; it must be a subclass of strategies.base.Params"
+        )
+    bare = [key for key, field in model.model_fields.items() if not field.description]
     if bare:
         raise StrategyError(f"strategy {name}: parameter {', '.join(bare)} has no description")
-    _REGISTERED[name] = strategy
-    return strategy
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Forget what is registered meanwhile: strategies from outside are not shipped by being looked at."""
+    load()
+    kept = dict(_REGISTERED)
+    try:
+        yield
+    finally:
+        _REGISTERED.clear()
+        _REGISTERED.update(kept)
 
 
 def load() -> dict[str, str]:
@@ -69,7 +100,7 @@ def params_of(name: str) -> type[Params]:
     Raises:
         StrategyError: The name is not registered.
     """
-    return _class_of(name).params_model
+    return class_of(name).params_model
 
 
 def create(name: str, symbols: Iterable[str], params: Mapping[str, object] | None = None) -> Strategy:
@@ -78,13 +109,23 @@ def create(name: str, symbols: Iterable[str], params: Mapping[str, object] | Non
     Raises:
         StrategyError: Unknown name, no symbols, an unknown parameter or a value outside its bounds.
     """
-    return _class_of(name)(symbols, params)
+    return class_of(name)(symbols, params)
 
 
-def _class_of(name: str) -> type[Strategy]:
-    failures = load()
+def class_of(name: str) -> type[Strategy]:
+    """Give a registered strategy's class.
+
+    Raises:
+        StrategyError: The name is not registered.
+    """
+    load()
     found = _REGISTERED.get(name)
     if found is None:
-        broken = "".join(f"; {module} could not be loaded: {cause}" for module, cause in failures.items())
-        raise StrategyError(f"unknown strategy {name!r}; allowed: {', '.join(sorted(_REGISTERED))}{broken}")
+        raise StrategyError(unknown(name, names()))
     return found
+
+
+def unknown(name: str, allowed: Iterable[str]) -> str:
+    """Say in one line that a name is unknown, what is allowed, and which modules could not be loaded."""
+    broken = "".join(f"; {module} could not be loaded: {cause}" for module, cause in load().items())
+    return f"unknown strategy {name!r}{broken}; allowed: {', '.join(allowed)}"

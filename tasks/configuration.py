@@ -22,6 +22,7 @@ from desk.errors import ConfigError
 from schemas.events import Channel
 from schemas.settings import ClockKind, Mode, Settings
 from tasks.config_errors import did_you_mean, lines_of
+from tasks.strategy_source import anchored
 
 CONFIG_VARIABLE = "DESK_CONFIG"
 CONFIG_DEFAULT = "desk.yaml"
@@ -54,7 +55,7 @@ def config_path(path: Path | None = None) -> Path:
 
 
 def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
-    """Read and check every setting; a relative store lies beside the configuration.
+    """Read and check every setting; a relative path (store, a strategy's file) counts from the configuration.
 
     Args:
         path: the configuration; default DESK_CONFIG, then ./desk.yaml. A named file must exist, the
@@ -83,8 +84,15 @@ def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
         merged = _merged(merged, layer.values)
     merged["secrets"] = _secrets({**dotenv.env_vars, **_present(_Env().env_vars)})
     settings = _checked(merged, layers, fallback=config.name)
-    if not settings.store.is_absolute():
-        settings = settings.model_copy(update={"store": config.parent / settings.store})
+    settings = settings.model_copy(
+        update={
+            "store": config.parent / settings.store,
+            "strategies": tuple(
+                each.model_copy(update={"name": anchored(each.name, config.parent)})
+                for each in settings.strategies
+            ),
+        }
+    )
     _require_consistent(settings)
     return settings
 

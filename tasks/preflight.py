@@ -40,6 +40,7 @@ from strategies import registry
 from tasks.configuration import config_path, load_settings, require_secrets
 from tasks.proof import prove
 from tasks.resources import make_clock, make_strategies, open_ledger, warehouse_path
+from tasks.strategy_source import known_names
 
 PACKAGE = "miniquantdesk"
 PYTHON_MIN = (3, 11)
@@ -133,7 +134,7 @@ def _strategies(settings: Settings) -> Iterator[Check]:
     broken = registry.load()
     for module, cause in broken.items():
         yield Check("strategy module", Level.WARN, f"{module}: {cause}", "correct it or remove the file")
-    known = f"registered: {', '.join(registry.names())}"
+    known = f"known by name: {', '.join(known_names())}"
     try:
         made = make_strategies(settings)
     except ConfigError as error:

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from desk.ports import Clock, StrategyRunner
 from schemas.events import Channel
 from schemas.settings import ClockKind, Settings
 from strategies.base import StrategyError
-from strategies.registry import create
 from tasks.configuration import require_secrets
 from tasks.outbox import OutboxPump
 from tasks.pace import at_pace, pauses_at, seconds_at
+from tasks.strategy_source import make_strategy
 from tasks.unhurried import UnhurriedRecorder
 
 LEDGER_FILE = "ledger.sqlite"
@@ -74,7 +74,7 @@ class Account:
         require_secrets(settings)
         strategies = make_strategies(settings)
         pace = self.clock.pace if isinstance(self.clock, VenueClock) else 1.0
-        towards, sleep = at_pace(settings, pace), pauses_at(pace)
+        towards, sleep = at_pace(under_own_names(settings, strategies), pace), pauses_at(pace)
         broker = connect_broker(towards, sleep=sleep, clock_s=seconds_at(pace))
         market = connect_market(towards, sleep=sleep)
         with ExitStack() as stack:
@@ -210,15 +210,34 @@ def make_strategies(settings: Settings) -> tuple[StrategyRunner, ...]:
     """Give the configured strategies, checked.
 
     Raises:
-        ConfigError: an unknown name or a wrong parameter.
+        ConfigError: an unknown name, a wrong parameter, or two of one name.
     """
     try:
-        return tuple(
-            create(chosen.name, chosen.symbols or settings.symbols, chosen.params)
+        made = tuple(
+            make_strategy(chosen.name, chosen.symbols or settings.symbols, chosen.params)
             for chosen in settings.strategies
         )
     except StrategyError as error:
         raise ConfigError(f"strategies: {error}") from error
+    names = [each.name for each in made]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        sources = [chosen.name for chosen, own in zip(settings.strategies, names, strict=True) if own == name]
+        raise ConfigError(f"strategies: {name} is the name of {' and '.join(sources)}; rename one of them")
+    return made
+
+
+def under_own_names(settings: Settings, strategies: Sequence[StrategyRunner]) -> Settings:
+    """Give the settings with each strategy under the name its orders carry, not that of its file.
+
+    Args:
+        settings: as they were read.
+        strategies: what `make_strategies` gave for them.
+    """
+    renamed = tuple(
+        chosen.model_copy(update={"name": made.name})
+        for chosen, made in zip(settings.strategies, strategies, strict=True)
+    )
+    return settings.model_copy(update={"strategies": renamed})
 
 
 def webhooks_of(settings: Settings) -> dict[Channel, str]:

@@ -28,6 +28,15 @@ def test_nothing_is_needed() -> None:
     assert (stage.bars, stage.session_date, stage.symbols) == (None, DEFAULT_DATE, DEFAULT_SYMBOLS)
 
 
+def test_a_strategys_file_counts_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run folder has its own desk.yaml, so a file is written there with its whole path."""
+    monkeypatch.chdir(tmp_path)
+
+    stage = make_stage(bars=None, session_date=None, symbols=None, strategy="mine.py:A, rsi", seed=3)
+
+    assert stage.strategies == (f"{tmp_path}/mine.py:A", "rsi")
+
+
 def test_the_newest_common_date_is_played(tmp_path: Path) -> None:
     """With bars and no date, the newest date that all wanted symbols have."""
     folder = bars_folder(tmp_path, {"AAPL": ["2025-01-02", "2025-01-03"], "MSFT": ["2025-01-02"]})
