@@ -3,6 +3,7 @@
 import polars as pl
 
 from schemas.bars import PRINT_SCHEMA, QUARANTINE_SCHEMA, UTC_US
+from schemas.research import EQUITY_SCHEMA, FILL_SCHEMA, TRADE_SCHEMA
 from schemas.signals import SIGNAL_SCHEMA
 
 Schema = dict[str, pl.DataType]
@@ -15,10 +16,63 @@ USD = pl.Decimal(18, 6)
 QTY = pl.Decimal(18, 9)
 NUMBER = pl.Decimal(28, 9)  # what the gate judged: shares, dollars, seconds or counts
 
+BACKTESTS: Schema = {
+    "run_id": TEXT,
+    "engine": TEXT,
+    "strategy": TEXT,
+    "params": TEXT,
+    "symbols": pl.List(pl.String()),
+    "first_date": DAY,
+    "last_date": DAY,
+    "cash": USD,
+    "size": TEXT,
+    "costs": TEXT,
+    "gate": pl.Boolean(),
+    "close_out": pl.Boolean(),
+    "settings_hash": TEXT,
+    "code_version": TEXT,
+    "data_hash": TEXT,
+    "seed": pl.Int64(),
+    "started_at": UTC_US,
+    "seconds": pl.Float64(),
+    "bars": pl.Int64(),
+    "orders": pl.Int64(),
+    "fills": pl.Int64(),
+    "denied": pl.Int64(),
+    "orders_hash": TEXT,
+    "ledger_hash": TEXT,
+    "final_equity": USD,
+    "total_return_frac": pl.Float64(),
+    "annual_return_frac": pl.Float64(),
+    "volatility_frac": pl.Float64(),
+    "sharpe": pl.Float64(),
+    "sortino": pl.Float64(),
+    "calmar": pl.Float64(),
+    "max_drawdown_frac": pl.Float64(),
+    "exposed_frac": pl.Float64(),
+    "trades": pl.Int64(),
+    "win_rate_frac": pl.Float64(),
+    "profit_factor": pl.Float64(),
+    "traded_usd": pl.Float64(),
+    "slippage_usd": pl.Float64(),
+    "spread_usd": pl.Float64(),
+    "fees_usd": pl.Float64(),
+    "borrow_usd": pl.Float64(),
+}
+
+# A backtest's tables; a run's rows are replaced together.
+BACKTEST: dict[str, Schema] = {
+    "backtest_fills": {"run_id": TEXT, "seq": SEQ, **FILL_SCHEMA},
+    "backtest_trades": {"run_id": TEXT, "seq": SEQ, **TRADE_SCHEMA},
+    "backtest_equity": {"run_id": TEXT, **EQUITY_SCHEMA},
+    "backtests": BACKTESTS,
+}
+
 SPOOLED: dict[str, Schema] = {
     "bars": PRINT_SCHEMA,
     "quarantine": QUARANTINE_SCHEMA,
     "signals": {"account": TEXT, **SIGNAL_SCHEMA, "recorded_at": UTC_US},
+    **BACKTEST,
 }
 
 DECISIONS: Schema = {

@@ -112,6 +112,23 @@ _NULLABLE = {
     "bars": frozenset({"vwap", "trade_count"}),
     "quarantine": frozenset({"symbol", "ts"}),
     "signals": frozenset[str](),
+    "backtest_fills": frozenset[str](),
+    "backtest_trades": frozenset({"left_at"}),
+    "backtest_equity": frozenset[str](),
+    "backtests": frozenset(
+        {
+            "total_return_frac",
+            "annual_return_frac",
+            "volatility_frac",
+            "sharpe",
+            "sortino",
+            "calmar",
+            "max_drawdown_frac",
+            "exposed_frac",
+            "win_rate_frac",
+            "profit_factor",
+        }
+    ),
 }
 
 

@@ -11,7 +11,7 @@ counted as lost; facts about orders cannot be, the ledger has them.
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.resources import files as resources
@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from data.columns import SPOOLED
+from data.columns import BACKTEST, SPOOLED
 from data.duckfile import one_line, opened, transaction
 from data.publisher import publish_events, published_seq
 from data.spool import Spool, kind_of
@@ -105,6 +105,18 @@ class Warehouse:
             return len(self._spool.waiting())
         except OSError:
             return 0
+
+    # ---- what a backtest calls; it wants to know ---------------------------------------------
+
+    def backtest(self, rows: Mapping[str, pl.DataFrame]) -> None:
+        """Keep a run's rows, by table as `data.backtest_rows` makes them, until the next flush.
+
+        Raises:
+            BadBatch: a frame is not of its table; nothing more was kept.
+            OSError: the disk is full or the folder cannot be written; nothing more was kept.
+        """
+        for table, frame in rows.items():
+            self._spool.write(table, frame)
 
     # ---- what end-of-day calls; it wants to know --------------------------------------------
 
@@ -218,9 +230,16 @@ def _load(connection: duckdb.DuckDBPyConnection, waiting: list[Path]) -> None:
         raise BadBatch(f"the spool has files of an unknown kind: {', '.join(unknown)}")
     with transaction(connection):
         for kind, names in by_kind.items():
-            stage, insert = _sql(f"load_{kind}").split(";\n")[:2]
+            stage, *changes = _load_statements(kind)
             connection.execute(stage, {"files": names})
-            connection.execute(insert)
+            for change in changes:
+                connection.execute(change)
+
+
+def _load_statements(kind: str) -> list[str]:
+    """Give what takes files of a kind in: the first statement reads them, the others change tables."""
+    name = "backtest" if kind in BACKTEST else kind
+    return [part for part in _sql(f"load_{name}").replace("{table}", kind).split(";\n") if part.strip()]
 
 
 def _sql(name: str) -> str:

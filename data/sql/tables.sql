@@ -199,3 +199,89 @@ CREATE TABLE IF NOT EXISTS published (
     account   VARCHAR NOT NULL,
     last_seq  BIGINT NOT NULL
 );
+
+CREATE TABLE IF NOT EXISTS backtests (
+    run_id              VARCHAR NOT NULL,
+    engine              VARCHAR NOT NULL,
+    strategy            VARCHAR NOT NULL,
+    params              VARCHAR NOT NULL,
+    symbols             VARCHAR[] NOT NULL,
+    first_date          DATE NOT NULL,
+    last_date           DATE NOT NULL,
+    cash                DECIMAL(18,6) NOT NULL,
+    size                VARCHAR NOT NULL,
+    costs               VARCHAR NOT NULL,
+    gate                BOOLEAN NOT NULL,
+    close_out           BOOLEAN NOT NULL,
+    settings_hash       VARCHAR NOT NULL,
+    code_version        VARCHAR NOT NULL,
+    data_hash           VARCHAR NOT NULL,
+    seed                BIGINT NOT NULL,
+    started_at          TIMESTAMPTZ NOT NULL,
+    seconds             DOUBLE NOT NULL,
+    bars                BIGINT NOT NULL,
+    orders              BIGINT NOT NULL,
+    fills               BIGINT NOT NULL,
+    denied              BIGINT NOT NULL,
+    orders_hash         VARCHAR NOT NULL,
+    ledger_hash         VARCHAR NOT NULL,
+    final_equity        DECIMAL(18,6) NOT NULL,
+    total_return_frac   DOUBLE,
+    annual_return_frac  DOUBLE,
+    volatility_frac     DOUBLE,
+    sharpe              DOUBLE,
+    sortino             DOUBLE,
+    calmar              DOUBLE,
+    max_drawdown_frac   DOUBLE,
+    exposed_frac        DOUBLE,
+    trades              BIGINT NOT NULL,
+    win_rate_frac       DOUBLE,
+    profit_factor       DOUBLE,
+    traded_usd          DOUBLE NOT NULL,
+    slippage_usd        DOUBLE NOT NULL,
+    spread_usd          DOUBLE NOT NULL,
+    fees_usd            DOUBLE NOT NULL,
+    borrow_usd          DOUBLE NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS backtest_fills (
+    run_id           VARCHAR NOT NULL,
+    seq              BIGINT NOT NULL,
+    ts               TIMESTAMPTZ NOT NULL,
+    filled_at        TIMESTAMPTZ NOT NULL,
+    strategy         VARCHAR NOT NULL,
+    symbol           VARCHAR NOT NULL,
+    side             VARCHAR NOT NULL,
+    qty              DECIMAL(18,9) NOT NULL,
+    price            DECIMAL(18,6) NOT NULL,
+    fee              DECIMAL(18,6) NOT NULL,
+    reference_price  DECIMAL(18,6) NOT NULL,
+    client_order_id  VARCHAR NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS backtest_trades (
+    run_id       VARCHAR NOT NULL,
+    seq          BIGINT NOT NULL,
+    strategy     VARCHAR NOT NULL,
+    symbol       VARCHAR NOT NULL,
+    side         VARCHAR NOT NULL,
+    entered_at   TIMESTAMPTZ NOT NULL,
+    left_at      TIMESTAMPTZ,
+    qty          DOUBLE NOT NULL,
+    entry_price  DOUBLE NOT NULL,
+    exit_price   DOUBLE NOT NULL,
+    pnl          DOUBLE NOT NULL,
+    fees         DOUBLE NOT NULL,
+    mae          DOUBLE NOT NULL,
+    mfe          DOUBLE NOT NULL,
+    bars         BIGINT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS backtest_equity (
+    run_id        VARCHAR NOT NULL,
+    ts            TIMESTAMPTZ NOT NULL,
+    session_date  DATE NOT NULL,
+    equity        DOUBLE NOT NULL,
+    gross         DOUBLE NOT NULL,
+    net           DOUBLE NOT NULL
+);

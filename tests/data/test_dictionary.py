@@ -26,6 +26,7 @@ FRAMES = {
     "equity": columns.EQUITY,
     "sessions": columns.SESSIONS,
     "breaks": columns.BREAKS,
+    **columns.BACKTEST,
 }
 
 Described = list[tuple[str, str, bool]]  # column, type, may be null

@@ -1,0 +1,9 @@
+-- A run's id is a function of everything that decides its rows, so a run written again replaces its own rows
+-- with the same; of two files of one run the later counts. One file holds all of a run's rows of a table.
+CREATE OR REPLACE TEMP TABLE incoming AS
+SELECT * EXCLUDE (filename) FROM read_parquet($files, filename = true)
+QUALIFY filename = max(filename) OVER (PARTITION BY run_id);
+
+DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM incoming);
+
+INSERT INTO {table} BY NAME SELECT * FROM incoming;
