@@ -84,8 +84,9 @@ def case(seed: int) -> Case:
     sessions = sessions_between(start, start + timedelta(days=chance.choice((3, 5, 8))))
     symbols = SYMBOLS[: chance.randint(1, len(SYMBOLS))]
     rows: list[tuple[object, ...]] = []
-    for symbol in symbols:
-        rows += _symbol_rows(chance, symbol, sessions)
+    while not rows:  # luck may leave a lone symbol without a day
+        for symbol in symbols:
+            rows += _symbol_rows(chance, symbol, sessions)
     bars = pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row").sort("symbol", "ts")
     levels = _levels(chance, bars)
     return Case(seed, bars, levels, sessions, _options(chance))
