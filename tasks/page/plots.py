@@ -1,24 +1,17 @@
-"""The report's figures, as plotly JSON without colours of the page: those follow light, dark and print.
+"""The day's figures, as plotly JSON without colours of the page (tasks/page/canvas.py)."""
 
-Trace colours are middle tones that read on white and on near-black. Instants are New York wall
-time, because that is how people remember a trading day; plotly itself knows no time zones.
-"""
-
-import json
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
 
-from desk.hours import new_york
 from schemas.account import SessionHours
 from schemas.orders import Purpose, Side
 from schemas.report import DayReport, FillLine
+from tasks.page.canvas import AMBER, BLUE, GREEN, GREY, RED, as_json, new_figure, rounded, wall
 
-BLUE, AMBER, GREEN, RED, GREY = "#3b82f6", "#d97706", "#16a34a", "#e5484d", "#8b94a3"
 BAND_SIGMAS = 2.0  # width of the VWAP bands that are drawn, in standard deviations
 BAND_FILL = "rgba(217,119,6,0.13)"
 PRICE_PLOTS_MAX = 12  # symbols drawn, the most traded first: about 20 kB and 40 ms each
@@ -37,18 +30,13 @@ _MARKS = {
 }
 
 
-def wall(instant: datetime) -> str:
-    """Give an instant as New York wall time, to the second, as plotly reads it."""
-    return new_york(instant).strftime("%Y-%m-%dT%H:%M:%S")
-
-
 def equity_figure(report: DayReport, *, hours: SessionHours | None) -> str | None:
     """Give equity over drawdown; None without two points to join."""
     points = report.equity
     if len(points) < 2:
         return None
     at = [wall(point.at) for point in points]
-    figure = _figure(height=380)
+    figure = new_figure(height=380)
     figure.add_scatter(
         x=at,
         y=[float(point.equity) for point in points],
@@ -74,7 +62,7 @@ def equity_figure(report: DayReport, *, hours: SessionHours | None) -> str | Non
         yaxis2={"domain": [0, 0.28], "tickformat": ",.2~f", "title": {"text": "drawdown"}, "anchor": "x"},
         xaxis={"anchor": "y2", **_day_axis(hours)},
     )
-    return _json(figure)
+    return as_json(figure)
 
 
 def vwap_bands(bars: pl.DataFrame) -> pl.DataFrame:
@@ -123,14 +111,14 @@ def price_figure(bars: pl.DataFrame, fills: Sequence[FillLine], *, hours: Sessio
         bars = bars.filter((pl.col("ts") >= hours.opens_at) & (pl.col("ts") < hours.closes_at))
     frame = vwap_bands(bars)
     at = [wall(ts) for ts in frame["ts"]]
-    figure = _figure(height=360)
+    figure = new_figure(height=360)
     flat = {"width": 0}
     figure.add_scatter(
-        x=at, y=_rounded(frame["lower"]), mode="lines", line=flat, hoverinfo="skip", showlegend=False
+        x=at, y=rounded(frame["lower"]), mode="lines", line=flat, hoverinfo="skip", showlegend=False
     )
     figure.add_scatter(
         x=at,
-        y=_rounded(frame["upper"]),
+        y=rounded(frame["upper"]),
         mode="lines",
         line=flat,
         fill="tonexty",
@@ -140,7 +128,7 @@ def price_figure(bars: pl.DataFrame, fills: Sequence[FillLine], *, hours: Sessio
     )
     figure.add_scatter(
         x=at,
-        y=_rounded(frame["session_vwap"]),
+        y=rounded(frame["session_vwap"]),
         mode="lines",
         name="VWAP",
         line={"color": AMBER, "width": 1.2, "dash": "dot"},
@@ -148,7 +136,7 @@ def price_figure(bars: pl.DataFrame, fills: Sequence[FillLine], *, hours: Sessio
     )
     figure.add_scatter(
         x=at,
-        y=_rounded(frame["close"]),
+        y=rounded(frame["close"]),
         mode="lines",
         name="close",
         line={"color": BLUE, "width": 1.4},
@@ -163,7 +151,7 @@ def price_figure(bars: pl.DataFrame, fills: Sequence[FillLine], *, hours: Sessio
         yaxis={"tickformat": ",.2f", "title": {"text": "USD"}},
         xaxis=_day_axis(hours),
     )
-    return _json(figure)
+    return as_json(figure)
 
 
 def _add_marks(figure: go.Figure, fills: Sequence[FillLine], *, name: str, shape: str, colour: str) -> None:
@@ -186,7 +174,7 @@ def pnl_figure(report: DayReport) -> str | None:
     if len(lines) > BARS_MAX:
         half = BARS_MAX // 2
         lines = lines[:half] + lines[-half:]
-    figure = _figure(height=90 + 40 * len(lines))
+    figure = new_figure(height=90 + 40 * len(lines))
     figure.add_bar(
         orientation="h",
         x=[float(line.net) for line in lines],
@@ -196,7 +184,7 @@ def pnl_figure(report: DayReport) -> str | None:
         showlegend=False,
     )
     figure.update_layout(xaxis={"tickformat": ",.2~f", "title": {"text": "net P&L, USD"}}, bargap=0.35)
-    return _json(figure)
+    return as_json(figure)
 
 
 def slippage_figure(report: DayReport, *, hours: SessionHours | None) -> str | None:
@@ -204,7 +192,7 @@ def slippage_figure(report: DayReport, *, hours: SessionHours | None) -> str | N
     known = [fill for fill in report.fills if fill.slippage_bps is not None]
     if not known:
         return None
-    figure = _figure(height=300)
+    figure = new_figure(height=300)
     for side, shape, colour in ((Side.BUY, "triangle-up", GREEN), (Side.SELL, "triangle-down", RED)):
         mine = [fill for fill in known if fill.side is side]
         if mine:
@@ -221,7 +209,7 @@ def slippage_figure(report: DayReport, *, hours: SessionHours | None) -> str | N
         xaxis=_day_axis(hours),
         yaxis={"title": {"text": "bps, above 0 costs"}, "zeroline": True},
     )
-    return _json(figure)
+    return as_json(figure)
 
 
 def denials_figure(report: DayReport) -> str | None:
@@ -232,7 +220,7 @@ def denials_figure(report: DayReport) -> str | None:
     ranked = sorted(counts.items(), key=lambda item: (item[1], item[0]))[-BARS_MAX:]
     if not ranked:
         return None
-    figure = _figure(height=90 + 30 * len(ranked))
+    figure = new_figure(height=90 + 30 * len(ranked))
     figure.add_bar(
         orientation="h",
         x=[count for _, count in ranked],
@@ -242,7 +230,7 @@ def denials_figure(report: DayReport) -> str | None:
         showlegend=False,
     )
     figure.update_layout(xaxis={"title": {"text": "intents denied"}}, bargap=0.35)
-    return _json(figure)
+    return as_json(figure)
 
 
 def _day_axis(hours: SessionHours | None) -> dict[str, Any]:
@@ -252,31 +240,3 @@ def _day_axis(hours: SessionHours | None) -> dict[str, Any]:
         margin = (hours.closes_at - hours.opens_at) * AXIS_MARGIN
         axis["range"] = [wall(hours.opens_at - margin), wall(hours.closes_at + margin)]
     return axis
-
-
-def _figure(*, height: int) -> go.Figure:
-    """Give an empty figure with what all share; the page's script adds the colours."""
-    figure = go.Figure()
-    figure.update_layout(
-        template={},
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        xaxis={"automargin": True},
-        yaxis={"automargin": True, "zeroline": False},
-    )
-    return figure
-
-
-def _rounded(series: pl.Series) -> list[float | None]:
-    """Give prices to a hundredth of a cent: more digits only make the page heavier."""
-    values: list[float | None] = series.round(4).to_list()
-    return values
-
-
-def _json(figure: go.Figure) -> str:
-    """Give data and layout, spelled the same way every time."""
-    plain: dict[str, Any] = figure.to_plotly_json()
-    body = {"data": plain["data"], "layout": plain["layout"]}
-    # A "<" could end, or begin, a script element inside the one it is put in.
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,43 +1,17 @@
-"""The day's page: one HTML file that needs nothing but a browser.
+"""The day's page: one HTML file that needs nothing but a browser (tasks/page/template.py)."""
 
-plotly.js is packed into the page (gzip, base64: 2 MB instead of 5) and unpacked by the browser;
-without it, or in a browser too old for that, every number still stands in a table. A content
-security policy forbids the page any request. The same report gives the same bytes: no build time,
-no random ids, sorted JSON.
-"""
-
-import base64
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
-from importlib.resources import files
 
 import polars as pl
-from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from desk.hours import new_york
 from schemas.account import SessionHours
 from schemas.report import DayReport
 from tasks.page import plots
+from tasks.page.template import Figure, fill_template, money
 
 ROWS_MAX = 1_000  # rows of orders and of fills; the warehouse has the rest
-MINUS = "\N{MINUS SIGN}"
-NOT_KNOWN = "\N{EN DASH}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One plot of the page."""
-
-    id: str
-    title: str
-    summary: str  # what a person who cannot see it must know
-    spec: str  # plotly JSON
 
 
 def render_page(report: DayReport, bars: pl.DataFrame, *, hours: SessionHours | None) -> str:
@@ -49,28 +23,32 @@ def render_page(report: DayReport, bars: pl.DataFrame, *, hours: SessionHours | 
         hours: the session, for the price plots' edges; None when it is not known.
     """
     symbols = plots.plotted_symbols(report, bars)
-    return _template().render(
+    equity = _figures(
+        ("equity", "Each minute's close", plots.equity_figure(report, hours=hours), _equity_words(report))
+    )
+    pnl = _figures(("pnl", "Net P&L by symbol and strategy", plots.pnl_figure(report), "See the table."))
+    slippage = _figures(
+        (
+            "slippage",
+            "Slippage of each fill",
+            plots.slippage_figure(report, hours=hours),
+            "See the table of fills.",
+        )
+    )
+    denials = _figures(("denials", "Denials by reason", plots.denials_figure(report), "See the table."))
+    return fill_template(
+        "day.html.j2",
+        has_plots=bool(equity or symbols or pnl or slippage or denials),
         report=report,
         head=report.headline,
-        equity=_figures(
-            ("equity", "Each minute's close", plots.equity_figure(report, hours=hours), _equity_words(report))
-        ),
+        equity=equity,
         prices=[_price(report, bars, symbol=symbol, hours=hours) for symbol in symbols],
         symbols_left_out=bars["symbol"].n_unique() - len(symbols),
-        pnl=_figures(("pnl", "Net P&L by symbol and strategy", plots.pnl_figure(report), "See the table.")),
-        slippage=_figures(
-            (
-                "slippage",
-                "Slippage of each fill",
-                plots.slippage_figure(report, hours=hours),
-                "See the table of fills.",
-            )
-        ),
-        denials=_figures(("denials", "Denials by reason", plots.denials_figure(report), "See the table.")),
+        pnl=pnl,
+        slippage=slippage,
+        denials=denials,
         by_strategy=_by_strategy(report),
         rows_max=ROWS_MAX,
-        plotly=Markup(_packed_plotly()),
-        plotly_version=get_plotlyjs_version(),
     )
 
 
@@ -135,81 +113,3 @@ def _strategy_line(report: DayReport, name: str) -> StrategyLine:
         round_trips=sum(line.round_trips for line in lines),
         wins=sum(line.wins for line in lines),
     )
-
-
-def money(amount: Decimal | None) -> str:
-    """Give USD as people read it: 1,234.50; a dash for what is not known."""
-    return NOT_KNOWN if amount is None else f"{amount:,.2f}".replace("-", MINUS)
-
-
-def signed(amount: Decimal | None, digits: int = 2) -> str:
-    """Give a number with its sign; zero has none."""
-    if amount is None:
-        return NOT_KNOWN
-    rounded = round(amount, digits)
-    text = f"{rounded:+,.{digits}f}" if rounded != 0 else f"{abs(rounded):,.{digits}f}"
-    return text.replace("-", MINUS)
-
-
-def tone(amount: Decimal | None) -> str:
-    """Give the class of a result: up, down or even."""
-    if amount is None or round(amount, 2) == 0:
-        return "even"
-    return "up" if amount > 0 else "down"
-
-
-def quantity(qty: Decimal) -> str:
-    """Give shares without trailing zeros."""
-    normal = qty.normalize() if qty != 0 else Decimal(0)
-    return f"{normal:,f}".replace("-", MINUS)
-
-
-def price(amount: Decimal | None) -> str:
-    """Give a price with two digits, or up to four where the tick is finer."""
-    if amount is None:
-        return NOT_KNOWN
-    cents = round(amount, 2)
-    return f"{cents:,.2f}" if cents == amount else f"{round(amount, 4):,.4f}"
-
-
-def percent(share: Decimal | None, digits: int = 0) -> str:
-    """Give a fraction as per cent."""
-    return NOT_KNOWN if share is None else f"{share * 100:.{digits}f} %".replace("-", MINUS)
-
-
-def clock(instant: datetime | None, shape: str = "%H:%M:%S") -> str:
-    """Give an instant's New York wall time."""
-    return NOT_KNOWN if instant is None else new_york(instant).strftime(shape)
-
-
-def words(machine_word: str) -> str:
-    """Give a machine word as people read it."""
-    return machine_word.replace("_", " ")
-
-
-@lru_cache(maxsize=1)
-def _packed_plotly() -> str:
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), compresslevel=9, mtime=0)).decode()
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "money": money,
-        "signed": signed,
-        "tone": tone,
-        "quantity": quantity,
-        "price": price,
-        "percent": percent,
-        "clock": clock,
-        "words": words,
-    }
-    return environment
-
-
-def _template() -> Template:
-    source = files("tasks.page").joinpath("day.html.j2").read_text(encoding="utf-8")
-    return _environment().from_string(source)
