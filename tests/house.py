@@ -90,7 +90,7 @@ BROAD_LEAVE: dict[str, str] = {
     "tasks/minute.py": "Prefect may fail in any way around a step; the step's own failure is raised again",
     "data/warehouse.py": "whatever a projection does wrong may cost rows of DuckDB, never an exit (I11)",
     "tasks/strategy_source.py": "a user's file may raise anything when it is read; it is one line",
-    "desk/research/honesty.py": "a strategy under examination may raise anything; that is a finding",
+    "desk/research/witness.py": "a strategy under examination may raise anything; that is a finding",
     "desk/evaluation.py": "a strategy is the user's code and may raise anything; it is stopped and reported",
 }
 
