@@ -6,10 +6,12 @@ then, at the bar's close, a level, a stop or a target may make the next one. Eve
 
 Two loops share every rule. `play_alone` takes the symbols one after another and is the fast one. A size that
 is a share of equity couples the symbols through the account, so `play_together` goes through the minutes.
+Most bars do nothing, and cost the few comparisons of `is_idle`.
 
 Importing this module imports numba, which takes half a second: only `desk/research/screen.py` does, when it
 plays. Functions are compiled at their first call and kept beside this file, or not at all where nothing can
-be written there.
+be written there. Arrays are handed on one by one: numba counts references to an array each time it is taken
+out of a tuple, which in the inner loop would cost a hundred times the work.
 """
 
 from collections.abc import Callable
@@ -18,6 +20,8 @@ from typing import TypeVar, cast
 import numba
 import numpy as np
 
+from desk.research.slate import BLOCK as B
+from desk.research.slate import BOOK as K
 from desk.research.slate import (
     BPS_UNITS,
     CENT,
@@ -27,21 +31,19 @@ from desk.research.slate import (
     MILLION,
     NOTIONAL,
     USD,
-    Book,
-    Done,
-    Edges,
     Floats,
-    Order,
-    Rates,
+    Ints,
     Rules,
-    Tape,
 )
+from desk.research.slate import DONE as D
+from desk.research.slate import SESSION as S
 
 Rule = TypeVar("Rule", bound=Callable[..., object])
 
 # Why an order waits.
 NONE, ENTRY, LEVEL, PROTECTION = 0, 1, 2, 3
 EQUITY_OVERFLOW = -1  # instead of a number of executions: equity x size does not fit 64 bits
+ALMOST_FLAT = 1e-6  # a level nearer to zero may be zero in millionths
 
 
 def compiled(rule: Rule) -> Rule:
@@ -68,13 +70,11 @@ def price_of(opened: int, buys: bool, rules: Rules) -> int:
 
 
 @compiled
-def fee_of(change: int, price: int, session: int, rates: Rates, rules: Rules) -> int:
+def fee_of(change: int, price: int, sec: int, taf: int, taf_cap: int, rules: Rules) -> int:
     """Give an execution's fees: SEC and TAF of a sale, rounded up, and the commission."""
     fee, qty = 0, abs(change)
     if change < 0:
-        exact = qty * price * rates.sec[session] + MILLION * min(
-            qty * rates.taf[session], rates.taf_cap[session]
-        )
+        exact = qty * price * sec + MILLION * min(qty * taf, taf_cap)
         fee = -(-exact // MILLION)
     if rules.commission > 0:
         fee += max(qty * rules.commission, rules.commission_min)
@@ -117,31 +117,43 @@ def level_of(target: float) -> int:
 
 
 @compiled
+def is_idle(target: float, position: int, close: int, low: int, high: int, stopped: int) -> bool:
+    """Tell whether nothing happens at a close, the bell left aside; NaN, no opinion, is less than nothing."""
+    if position == 0:
+        return not (abs(target) > 0.0 or (target == 0.0 and stopped != 0))
+    if close <= low or close >= high:
+        return False
+    return not (target <= ALMOST_FLAT if position > 0 else target >= -ALMOST_FLAT)
+
+
+@compiled
 def execute(
     row: int,
+    opened: int,
     symbol: int,
     session: int,
     count: int,
-    tape: Tape,
-    rates: Rates,
     rules: Rules,
-    book: Book,
-    done: Done,
+    book: Ints,
+    sessions: Ints,
+    done: Ints,
 ) -> int:
     """Execute a symbol's order at a bar's open, as number `count`; give what it takes from cash."""
-    change, before = book.change[symbol], book.position[symbol]
-    price = price_of(tape.opens[row], change > 0, rules)
-    fee = fee_of(change, price, session, rates, rules)
-    done.row[count], done.change[count], done.price[count] = row, change, price
-    done.fee[count], done.reference[count] = fee, book.reference[symbol]
-    done.fees[session] += fee
-    book.stopped[symbol], book.stopped_in[symbol] = 0, session
-    if book.why[symbol] == PROTECTION:
-        book.stopped[symbol] = 1 if before > 0 else -1
-    book.why[symbol] = NONE
-    book.position[symbol] = before + change
+    change, before = book[symbol, K.CHANGE], book[symbol, K.POSITION]
+    price = price_of(opened, change > 0, rules)
+    rates = sessions[session, S.SEC], sessions[session, S.TAF], sessions[session, S.TAF_CAP]
+    fee = fee_of(change, price, rates[0], rates[1], rates[2], rules)
+    done[count, D.ROW], done[count, D.CHANGE], done[count, D.PRICE] = row, change, price
+    done[count, D.FEE], done[count, D.REFERENCE] = fee, book[symbol, K.REFERENCE]
+    book[symbol, K.STOPPED], book[symbol, K.STOPPED_IN] = 0, session
+    if book[symbol, K.WHY] == PROTECTION:
+        book[symbol, K.STOPPED] = 1 if before > 0 else -1
+    book[symbol, K.WHY] = NONE
+    book[symbol, K.POSITION] = before + change
     if before + change != 0:
-        book.low[symbol], book.high[symbol] = near_of(price, before + change, rules)
+        book[symbol, K.LOW], book[symbol, K.HIGH] = near_of(price, before + change, rules)
+    sessions[session, S.FEES] += fee
+    sessions[session, S.GAIN] -= change * price
     taken: int = change * price
     return taken
 
@@ -149,126 +161,166 @@ def execute(
 @compiled
 def look(
     row: int,
+    target: float,
+    close: int,
+    equity: int,
     symbol: int,
     block: int,
-    target: float,
-    equity: int,
-    tape: Tape,
-    edges: Edges,
     rules: Rules,
-    book: Book,
+    blocks: Ints,
+    book: Ints,
 ) -> None:
     """Make a symbol's order at a bar's close, if there is a reason for one."""
-    position, close = book.position[symbol], tape.closes[row]
+    position = book[symbol, K.POSITION]
     known = target == target  # NaN, no opinion, is not itself
-    looks = row < edges.decide_until[block]
+    looks = row < blocks[block, B.DECIDE_UNTIL]
     if position != 0:
         why = NONE
         if looks and known and level_of(target) * position <= 0:
             why = LEVEL
-        elif looks and (close <= book.low[symbol] or close >= book.high[symbol]):
+        elif looks and (close <= book[symbol, K.LOW] or close >= book[symbol, K.HIGH]):
             why = PROTECTION
-        elif row >= edges.leave_from[block]:
+        elif row >= blocks[block, B.LEAVE_FROM]:
             why = LEVEL
         if why != NONE:
-            book.why[symbol], book.change[symbol], book.reference[symbol] = why, -position, close
+            book[symbol, K.WHY], book[symbol, K.CHANGE], book[symbol, K.REFERENCE] = why, -position, close
         return
     if not looks or not known:
         return
     level = level_of(target)
-    if book.stopped[symbol] != 0 and book.stopped_in[symbol] == tape.session[block]:
-        if level * book.stopped[symbol] > 0:
+    if book[symbol, K.STOPPED] != 0 and book[symbol, K.STOPPED_IN] == blocks[block, B.SESSION]:
+        if level * book[symbol, K.STOPPED] > 0:
             return
-        book.stopped[symbol] = 0
-    if level == 0 or row >= edges.enter_until[block] or (level < 0 and not rules.allow_short):
+        book[symbol, K.STOPPED] = 0
+    if level == 0 or row >= blocks[block, B.ENTER_UNTIL] or (level < 0 and not rules.allow_short):
         return
     qty = shares_of(abs(level), close, equity, rules)
     if qty > 0:
-        book.why[symbol], book.reference[symbol] = ENTRY, close
-        book.change[symbol] = qty if level > 0 else -qty
+        book[symbol, K.WHY], book[symbol, K.REFERENCE] = ENTRY, close
+        book[symbol, K.CHANGE] = qty if level > 0 else -qty
+
+
+@compiled
+def revalue(symbol: int, session: int, mark: int, book: Ints, sessions: Ints) -> None:
+    """Book what a position's worth changed by up to the end of a session."""
+    worth = book[symbol, K.POSITION] * mark
+    sessions[session, S.GAIN] += worth - book[symbol, K.WORTH]
+    book[symbol, K.WORTH] = worth
+
+
+@compiled
+def equity_of(cash: int, book: Ints) -> int:
+    """Give cash and positions at their newest marks."""
+    for symbol in range(len(book)):
+        cash += book[symbol, K.POSITION] * book[symbol, K.MARK]
+    return cash
 
 
 @compiled
 def play_alone(
-    tape: Tape, edges: Edges, rates: Rates, rules: Rules, targets: Floats, book: Book, done: Done
+    opens: Ints,
+    closes: Ints,
+    marks: Ints,
+    targets: Floats,
+    rules: Rules,
+    blocks: Ints,
+    sessions: Ints,
+    book: Ints,
+    done: Ints,
 ) -> int:
     """Play symbol after symbol; give the number of executions.
 
     Args:
-        tape: the bars.
-        edges: what the bell forbids.
-        rates: fees by session.
-        rules: how it is played; not a size that is a share of equity.
+        opens: by row: what an order executes at.
+        closes: by row: what sizes and stops look at.
+        marks: by row: what positions are worth.
         targets: by row; NaN where there is no opinion.
-        book: of every symbol, all zero; written.
-        done: written; `gain` and `fees` begin at zero.
+        rules: how it is played; not a size that is a share of equity.
+        blocks: by block, columns of `Block`.
+        sessions: by session, columns of `Session`; gains and fees are zero, and written.
+        book: by symbol, columns of `Book`; all zero, and written.
+        done: by execution, columns of `Done`; written.
     """
     count = 0
-    for symbol in range(len(tape.blocks) - 1):
-        cash, worth = 0, 0
-        for block in range(tape.blocks[symbol], tape.blocks[symbol + 1]):
-            session = tape.session[block]
-            for row in range(tape.first[block], tape.first[block + 1]):
-                if book.why[symbol] != NONE:
-                    cash -= execute(row, symbol, session, count, tape, rates, rules, book, done)
-                    count += 1
-                look(row, symbol, block, targets[row], 0, tape, edges, rules, book)
-            now = cash + book.position[symbol] * tape.marks[tape.first[block + 1] - 1]
-            done.gain[session] += now - worth
-            worth = now
+    for block in range(len(blocks)):
+        symbol, session = blocks[block, B.SYMBOL], blocks[block, B.SESSION]
+        begin, end, leave_from = blocks[block, B.FIRST], blocks[block, B.END], blocks[block, B.LEAVE_FROM]
+        why, position, stopped = book[symbol, K.WHY], book[symbol, K.POSITION], book[symbol, K.STOPPED]
+        low, high = book[symbol, K.LOW], book[symbol, K.HIGH]
+        for row in range(begin, end):
+            if why != NONE:
+                execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
+                count += 1
+                why, position, stopped = NONE, book[symbol, K.POSITION], book[symbol, K.STOPPED]
+                low, high = book[symbol, K.LOW], book[symbol, K.HIGH]
+            if row < leave_from and is_idle(targets[row], position, closes[row], low, high, stopped):
+                continue
+            look(row, targets[row], closes[row], 0, symbol, block, rules, blocks, book)
+            why, stopped = book[symbol, K.WHY], book[symbol, K.STOPPED]
+        revalue(symbol, session, marks[end - 1], book, sessions)
     return count
 
 
 @compiled
 def play_together(
-    tape: Tape,
-    order: Order,
-    edges: Edges,
-    rates: Rates,
-    rules: Rules,
+    opens: Ints,
+    closes: Ints,
+    marks: Ints,
     targets: Floats,
-    book: Book,
-    done: Done,
+    rules: Rules,
+    blocks: Ints,
+    sessions: Ints,
+    book: Ints,
+    done: Ints,
+    rows: Ints,
+    minutes: Ints,
+    block_of: Ints,
 ) -> int:
     """Play minute after minute, all symbols of one account; give the number of executions.
 
     Args:
-        tape: the bars.
-        order: the minutes.
-        edges: what the bell forbids.
-        rates: fees by session.
-        rules: how it is played.
-        targets: by row; NaN where there is no opinion.
-        book: of every symbol, all zero; written.
-        done: written; `gain` and `fees` begin at zero.
+        opens: as for `play_alone`, and so on to `done`.
+        closes: the same.
+        marks: the same.
+        targets: the same.
+        rules: the same; of any size.
+        blocks: the same.
+        sessions: the same.
+        book: the same.
+        done: the same.
+        rows: by time, then symbol.
+        minutes: where each minute begins in `rows`; one more at the end.
+        block_of: by row.
     """
-    count, cash, gross, worth, session = 0, rules.cash, 0, rules.cash, -1
+    count, cash, session = 0, rules.cash, -1
     room = FAR // rules.size  # what equity times the size may come to
-    for minute in range(len(order.minutes) - 1):
-        begin, end = order.minutes[minute], order.minutes[minute + 1]
-        now = tape.session[order.block[order.rows[begin]]]
-        if now != session:
-            if session >= 0:
-                done.gain[session] = cash + gross - worth
-                # A session's fees leave cash at its end, rounded up to the cent.
-                cash -= -(-done.fees[session] // MICRO_PER_CENT) * CENT
-                worth = cash + gross
-            session = now
+    for minute in range(len(minutes) - 1):
+        begin, end = minutes[minute], minutes[minute + 1]
+        now = blocks[block_of[rows[begin]], B.SESSION]
+        if now != session and session >= 0:
+            # A session's fees leave cash at its end, rounded up to the cent.
+            cash -= -(-sessions[session, S.FEES] // MICRO_PER_CENT) * CENT
+        session = now
         for place in range(begin, end):
-            row = order.rows[place]
-            symbol = order.symbol[row]
-            if book.why[symbol] != NONE:
-                cash -= execute(row, symbol, session, count, tape, rates, rules, book, done)
+            row = rows[place]
+            symbol = blocks[block_of[row], B.SYMBOL]
+            if book[symbol, K.WHY] != NONE:
+                cash -= execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
                 count += 1
-            value = book.position[symbol] * tape.marks[row]
-            gross += value - book.value[symbol]
-            book.value[symbol] = value
-        if cash + gross > room:
-            return EQUITY_OVERFLOW
+            book[symbol, K.MARK] = marks[row]
+        equity = -1  # known when somebody asks
         for place in range(begin, end):
-            row = order.rows[place]
-            symbol, block = order.symbol[row], order.block[row]
-            look(row, symbol, block, targets[row], cash + gross, tape, edges, rules, book)
-    if session >= 0:
-        done.gain[session] = cash + gross - worth
+            row, block = rows[place], block_of[rows[place]]
+            symbol, position = blocks[block, B.SYMBOL], book[blocks[block, B.SYMBOL], K.POSITION]
+            low, high, stopped = book[symbol, K.LOW], book[symbol, K.HIGH], book[symbol, K.STOPPED]
+            if row >= blocks[block, B.LEAVE_FROM] or not is_idle(
+                targets[row], position, closes[row], low, high, stopped
+            ):
+                if position == 0 and equity < 0:
+                    equity = max(equity_of(cash, book), 0)
+                    if equity > room:
+                        return EQUITY_OVERFLOW
+                look(row, targets[row], closes[row], equity, symbol, block, rules, blocks, book)
+            if row + 1 == blocks[block, B.END]:
+                revalue(symbol, session, marks[row], book, sessions)
     return count

@@ -27,16 +27,17 @@ from desk.errors import ConfigError
 from desk.money import ZERO
 from desk.research.returns import daily_returns, sharpe_ratio
 from desk.research.slate import (
+    BOOK,
     BPS_UNITS,
     CENT,
+    DONE,
     EQUITY,
     MICRO_PER_CENT,
     MILLION,
     NOTIONAL,
+    SESSION,
     SHARES,
     USD,
-    Book,
-    Done,
     Floats,
     Ints,
     Rules,
@@ -177,18 +178,15 @@ class Screen:
         self.terms = terms
         self._rules = _rules(terms)
         session = terms.session
-        self._edges = slate.edges(
+        self._blocks = slate.blocks(
             close_out=session.close_out,
             close_out_minutes=session.close_out_minutes,
             no_entry_minutes=session.no_entry_minutes,
         )
-        self._rates = slate.rates(regulatory=terms.costs.regulatory_fees)
+        self._sessions = slate.fees(regulatory=terms.costs.regulatory_fees)
+        self._book = np.empty((len(slate.symbols), len(BOOK)), dtype=np.int64)
         # A bar executes one order at most. Pages nobody writes to cost no memory.
-        self._done = Done(
-            *(np.empty(len(slate.ts), dtype=np.int64) for _ in range(5)),
-            *(np.empty(len(slate.sessions), dtype=np.int64) for _ in range(2)),
-        )
-        self._book = Book(*(np.empty(len(slate.symbols), dtype=np.int64) for _ in Book._fields))
+        self._done = np.empty((len(slate.ts), len(DONE)), dtype=np.int64)
 
     def play(self, targets: Floats) -> "Played":
         """Play one array of levels.
@@ -203,30 +201,24 @@ class Screen:
         from desk.research.kernel import play_alone, play_together
 
         assert targets.shape == self.slate.ts.shape, "one level a row"
-        slate, rules, book, done = self.slate, self._rules, self._book, self._done
-        for array in (*book, done.gain, done.fees):
-            array[:] = 0
+        slate, rules = self.slate, self._rules
+        sessions, book, done = self._sessions, self._book, self._done
+        book[:] = 0
+        sessions[:, SESSION.GAIN :] = 0
+        tape = slate.opens, slate.closes, slate.marks
         if rules.size_kind == EQUITY:
-            count = play_together(
-                slate.tape, slate.order, self._edges, self._rates, rules, targets, book, done
-            )
+            count = play_together(*tape, targets, rules, self._blocks, sessions, book, done, *slate.minutes)
         else:
-            count = play_alone(slate.tape, self._edges, self._rates, rules, targets, book, done)
+            count = play_alone(*tape, targets, rules, self._blocks, sessions, book, done)
         if count < 0:
             raise NotCovered((f"an account that grew from {self.terms.cash:,} USD past 64 bits",))
         return Played(
             slate=slate,
             terms=self.terms,
-            open_positions=int(np.count_nonzero(book.position)),
-            done=Done(
-                row=done.row[:count].copy(),
-                change=done.change[:count].copy(),
-                price=done.price[:count].copy(),
-                fee=done.fee[:count].copy(),
-                reference=done.reference[:count].copy(),
-                gain=done.gain.copy(),
-                fees=done.fees.copy(),
-            ),
+            open_positions=int(np.count_nonzero(book[:, BOOK.POSITION])),
+            gains=sessions[:, SESSION.GAIN].copy(),
+            fees=sessions[:, SESSION.FEES].copy(),
+            done=done[:count].copy(),
         )
 
 
@@ -237,14 +229,16 @@ class Played:
     slate: Slate
     terms: Terms
     open_positions: int  # at the end
-    done: Done
+    gains: Ints  # by session: change of cash and positions before fees, 1/10,000 USD
+    fees: Ints  # by session: millionths of a USD
+    done: Ints  # executions by symbol, then time (by time, then symbol, of equity sizes); columns of `DONE`
 
     @cached_property
     def equity_by_session(self) -> Ints:
         """Give the account's value at each session's end, its fees taken, in 1/10,000 USD."""
         # Fees of a session leave cash together, rounded up to the cent (desk/fees.py).
-        fees = -(-self.done.fees // MICRO_PER_CENT) * CENT
-        equity: Ints = int(self.terms.cash * USD) + np.cumsum(self.done.gain - fees)
+        fees = -(-self.fees // MICRO_PER_CENT) * CENT
+        equity: Ints = int(self.terms.cash * USD) + np.cumsum(self.gains - fees)
         return equity
 
     def daily_pnl(self) -> Floats:
@@ -255,23 +249,24 @@ class Played:
 
     def summary(self) -> Summary:
         """Give the numbers a search looks at."""
-        executions, last = len(self.done.row), int(self.equity_by_session[-1])
+        executions, last = len(self.done), int(self.equity_by_session[-1])
         returns = daily_returns(self.equity_by_session / USD, opening=float(self.terms.cash))
         return Summary(
             executions=executions,
             trades=(executions - self.open_positions) // 2,  # a position is opened and closed by one each
             pnl=last / USD - float(self.terms.cash),
-            fees=float(self.done.fees.sum()) / MILLION,
+            fees=float(self.fees.sum()) / MILLION,
             sharpe=None if returns is None else sharpe_ratio(returns),
             final_equity=Decimal(last) / USD,
         )
 
     def fills(self, strategy: str = "") -> pl.DataFrame:
         """Give the executions, `FILL_SCHEMA`, in order of time, then symbol; no client order ids."""
-        done, slate = self.done, self.slate
-        rows = np.argsort(slate.ts[done.row], kind="stable")  # symbols are in order already
-        row, change = done.row[rows], done.change[rows]
-        symbol = np.searchsorted(slate.tape.first[slate.tape.blocks], row, side="right") - 1
+        slate = self.slate
+        order = np.lexsort((self.done[:, DONE.ROW], slate.ts[self.done[:, DONE.ROW]]))
+        done = self.done[order]
+        row, change = done[:, DONE.ROW], done[:, DONE.CHANGE]
+        symbol = np.searchsorted(slate.starts, row, side="right") - 1
         ts = pl.Series(slate.ts[row]).cast(FILL_SCHEMA["ts"])
         to_micro = MILLION // USD
         columns = {
@@ -281,9 +276,9 @@ class Played:
             "symbol": pl.Series(slate.symbols, dtype=pl.String())[symbol],
             "side": pl.Series(np.where(change > 0, "buy", "sell"), dtype=pl.String()),
             "qty": _decimals(np.abs(change), "qty", places=0),
-            "price": _decimals(done.price[rows] * to_micro, "price", places=6),
-            "fee": _decimals(done.fee[rows], "fee", places=6),
-            "reference_price": _decimals(done.reference[rows] * to_micro, "reference_price", places=6),
+            "price": _decimals(done[:, DONE.PRICE] * to_micro, "price", places=6),
+            "fee": _decimals(done[:, DONE.FEE], "fee", places=6),
+            "reference_price": _decimals(done[:, DONE.REFERENCE] * to_micro, "reference_price", places=6),
             "client_order_id": pl.repeat("", len(row), dtype=pl.String(), eager=True),
         }
         return pl.DataFrame(columns, schema=FILL_SCHEMA)

@@ -9,7 +9,6 @@ opened, from `decide_until` on no level is looked at, and from `leave_from` on w
 Left out: prices finer than a millionth of a dollar, which have no place here and are refused by name.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -43,40 +42,54 @@ ROUNDING_NOISE = 1e-2  # of a millionth: what a float of six decimals may be off
 SHARES, NOTIONAL, EQUITY = 0, 1, 2
 
 
-class Tape(NamedTuple):
-    """Bars in arrays; by row unless said."""
+class BlockColumns(NamedTuple):
+    """What is known of a block: one symbol's bars of one session."""
 
-    opens: Ints  # what an order executes at
-    closes: Ints  # at the nearest tick: what sizes and stops look at
-    marks: Ints  # the close as printed: what positions are worth
-    first: Ints  # by block: its first row; one more at the end
-    session: Ints  # by block
-    blocks: Ints  # by symbol: its first block; one more at the end
-
-
-class Order(NamedTuple):
-    """The order in which minutes are played."""
-
-    rows: Ints  # by time, then symbol
-    minutes: Ints  # where each minute begins in `rows`; one more at the end
-    block: Ints  # by row
-    symbol: Ints  # by row
+    FIRST: int = 0  # rows [FIRST, END)
+    END: int = 1
+    SYMBOL: int = 2
+    SESSION: int = 3
+    ENTER_UNTIL: int = 4  # rows: what the bell forbids
+    DECIDE_UNTIL: int = 5
+    LEAVE_FROM: int = 6
 
 
-class Edges(NamedTuple):
-    """What the bell forbids, by block: rows."""
+class SessionColumns(NamedTuple):
+    """What is known of a session, and what came of it."""
 
-    enter_until: Ints
-    decide_until: Ints
-    leave_from: Ints
+    SEC: int = 0  # of sales: hundredths of a USD per million USD
+    TAF: int = 1  # millionths of a USD a share sold
+    TAF_CAP: int = 2  # millionths of a USD an execution
+    GAIN: int = 3  # written: change of cash and positions, before fees
+    FEES: int = 4  # written: millionths of a USD
 
 
-class Rates(NamedTuple):
-    """Regulatory fees of sales, by session."""
+class BookColumns(NamedTuple):
+    """What is known of a symbol while it is played."""
 
-    sec: Ints  # hundredths of a USD per million USD
-    taf: Ints  # millionths of a USD a share
-    taf_cap: Ints  # millionths of a USD an execution
+    POSITION: int = 0  # signed shares
+    WHY: int = 1  # the order that waits, if any
+    CHANGE: int = 2  # its signed shares
+    REFERENCE: int = 3  # the close it was sized at
+    LOW: int = 4  # closes at or under it reach a stop or target
+    HIGH: int = 5  # closes at or over it do
+    STOPPED: int = 6  # the side that protection closed, while its level counts for nothing; 0: none
+    STOPPED_IN: int = 7  # the session of that
+    WORTH: int = 8  # of the position at the end of its last session
+    MARK: int = 9  # its newest, where the symbols share an account
+
+
+class DoneColumns(NamedTuple):
+    """An execution."""
+
+    ROW: int = 0
+    CHANGE: int = 1  # signed shares
+    PRICE: int = 2
+    FEE: int = 3  # millionths of a USD
+    REFERENCE: int = 4
+
+
+BLOCK, SESSION, BOOK, DONE = BlockColumns(), SessionColumns(), BookColumns(), DoneColumns()
 
 
 class Rules(NamedTuple):
@@ -92,32 +105,6 @@ class Rules(NamedTuple):
     target: int  # the same
     allow_short: bool
     cash: int
-
-
-class Book(NamedTuple):
-    """What is known of every symbol while it is played; by symbol."""
-
-    position: Ints  # signed shares
-    value: Ints  # of the position at its newest mark
-    why: Ints  # the order that waits, or NONE
-    change: Ints  # its signed shares
-    reference: Ints  # the close it was sized at
-    low: Ints  # closes at or under it reach a stop or target
-    high: Ints  # closes at or over it do
-    stopped: Ints  # the side that protection closed, while its level counts for nothing; 0: none
-    stopped_in: Ints  # the session of that
-
-
-class Done(NamedTuple):
-    """What was executed, by execution; and what it did, by session."""
-
-    row: Ints
-    change: Ints  # signed shares
-    price: Ints
-    fee: Ints  # millionths of a USD
-    reference: Ints
-    gain: Ints  # by session: change of cash and positions, before fees
-    fees: Ints  # by session: millionths of a USD
 
 
 class Slate:
@@ -149,14 +136,15 @@ class Slate:
         self._check(starts, first, session)
         opens, closes = _millionths(bars["open"]), _millionths(bars["close"])
         marks = _half_even(closes, MILLION // USD)
-        self.tape = Tape(
-            opens=_half_even(opens, MILLION // USD),
-            closes=np.where(closes >= MILLION, _half_even(closes, MICRO_PER_CENT) * CENT, marks),
-            marks=marks,
-            first=np.append(first, len(self.ts)).astype(np.int64),
-            session=session.astype(np.int64),
-            blocks=np.searchsorted(first, starts).astype(np.int64),
-        )
+        self.opens = _half_even(opens, MILLION // USD)  # what an order executes at
+        self.closes = np.where(
+            closes >= MILLION, _half_even(closes, MICRO_PER_CENT) * CENT, marks
+        )  # at ticks
+        self.marks = marks  # the close as printed: what a position is worth
+        self.starts = starts  # by symbol: its first row; one more at the end
+        self.first: Ints = first  # by block: its first row
+        self.end: Ints = np.append(first[1:], len(self.ts))
+        self.session: Ints = session  # by block
 
     def _check(self, starts: Ints, first: Ints, session: Ints) -> None:
         """Refuse what would be played wrongly.
@@ -185,57 +173,48 @@ class Slate:
         return np.array(opens, dtype=np.int64), np.array(closes, dtype=np.int64)
 
     @cached_property
-    def order(self) -> Order:
-        """Give the minutes in order, for accounts that couple the symbols."""
+    def minutes(self) -> tuple[Ints, Ints, Ints]:
+        """Give rows by time, then symbol; where each minute begins in them; and the block of each row."""
         rows = np.argsort(self.ts, kind="stable")  # rows are sorted by symbol already
         ts = self.ts[rows]
-        minutes = np.append(np.flatnonzero(np.append(True, ts[1:] != ts[:-1])), len(ts))
-        lengths, of_symbol = np.diff(self.tape.first), np.diff(self.tape.first[self.tape.blocks])
-        return Order(
-            rows=rows.astype(np.int64),
-            minutes=minutes.astype(np.int64),
-            block=np.repeat(np.arange(len(lengths), dtype=np.int64), lengths),
-            symbol=np.repeat(np.arange(len(of_symbol), dtype=np.int64), of_symbol),
-        )
+        begins = np.append(np.flatnonzero(np.append(True, ts[1:] != ts[:-1])), len(ts))
+        return rows, begins, np.repeat(np.arange(len(self.first)), self.end - self.first)
 
-    def edges(self, *, close_out: bool, close_out_minutes: int, no_entry_minutes: int) -> Edges:
-        """Give what the bell forbids."""
-        first, end = self.tape.first[:-1], self.tape.first[1:]
-        if not close_out:
-            return Edges(enter_until=end, decide_until=end, leave_from=end)
-        out = self._rows_before(timedelta(minutes=close_out_minutes), 0)
-        # An order is made a minute after the left edge of its bar. An entry whose symbol has no bar between
-        # its minute and the close-out would be canceled, so it is not made.
-        leave_from = np.maximum(out - 1, first)
-        no_entry = self._rows_before(timedelta(minutes=max(no_entry_minutes, close_out_minutes)), MINUTE_US)
-        return Edges(
-            enter_until=np.minimum(no_entry, leave_from),
-            decide_until=self._rows_before(timedelta(minutes=close_out_minutes), MINUTE_US),
-            leave_from=leave_from,
-        )
+    def blocks(self, *, close_out: bool, close_out_minutes: int, no_entry_minutes: int) -> Ints:
+        """Give the blocks with what the bell forbids; columns of `BLOCK`."""
+        made = np.empty((len(self.first), len(BLOCK)), dtype=np.int64)
+        made[:, BLOCK.FIRST], made[:, BLOCK.END] = self.first, self.end
+        made[:, BLOCK.SYMBOL] = np.searchsorted(self.starts, self.first, side="right") - 1
+        made[:, BLOCK.SESSION] = self.session
+        made[:, BLOCK.ENTER_UNTIL :] = self.end[:, np.newaxis]
+        if close_out:
+            # An order is made a minute after the left edge of its bar. An entry whose symbol has no bar
+            # between its minute and the close-out would be canceled, so it is not made.
+            out = self._rows_before(timedelta(minutes=close_out_minutes), 0)
+            no_entry = self._rows_before(timedelta(minutes=no_entry_minutes), MINUTE_US)
+            leave_from = np.maximum(out - 1, self.first)
+            made[:, BLOCK.ENTER_UNTIL] = np.minimum(no_entry, leave_from)
+            made[:, BLOCK.DECIDE_UNTIL] = self._rows_before(timedelta(minutes=close_out_minutes), MINUTE_US)
+            made[:, BLOCK.LEAVE_FROM] = leave_from
+        return made
 
     def _rows_before(self, before: timedelta, shift: int) -> Ints:
         """Give, by block, its first row with ts + shift at or after an instant before the bell."""
-        tape = self.tape
-        bell = self._edges(before)[1][tape.session] - shift
-        found = [
-            first + np.searchsorted(self.ts[first:end], at)
-            for first, end, at in zip(tape.first[:-1].tolist(), tape.first[1:].tolist(), bell, strict=True)
-        ]
-        return np.array(found, dtype=np.int64)
+        bells = (self._edges(before)[1][self.session] - shift).tolist()
+        spans = zip(self.first.tolist(), self.end.tolist(), bells, strict=True)
+        return np.array([low + np.searchsorted(self.ts[low:high], bell) for low, high, bell in spans])
 
-    def rates(self, *, regulatory: bool) -> Rates:
-        """Give the fees of sales by session; zeros where none are taken."""
-        days = [hours.session_date for hours in self.sessions]
-        if not regulatory:
-            nothing = np.zeros(len(days), dtype=np.int64)
-            return Rates(nothing, nothing, nothing)
-        many = Decimal(MILLION)
-        return Rates(
-            sec=_whole([sec_fee(qty=many, price=Decimal(1), day=day) * 100 for day in days]),
-            taf=_whole([taf_fee(qty=Decimal(1), day=day) * MILLION for day in days]),
-            taf_cap=_whole([taf_fee(qty=many * many, day=day) * MILLION for day in days]),
-        )
+    def fees(self, *, regulatory: bool) -> Ints:
+        """Give the sessions with the fees of sales, zeros where none are taken; columns of `SESSION`."""
+        made = np.zeros((len(self.sessions), len(SESSION)), dtype=np.int64)
+        if regulatory:
+            many, one = Decimal(MILLION), Decimal(1)
+            for place, hours in enumerate(self.sessions):
+                day = hours.session_date
+                made[place, SESSION.SEC] = _whole(sec_fee(qty=many, price=one, day=day) * 100)
+                made[place, SESSION.TAF] = _whole(taf_fee(qty=one, day=day) * MILLION)
+                made[place, SESSION.TAF_CAP] = _whole(taf_fee(qty=many * many, day=day) * MILLION)
+        return made
 
     def targets(self, levels: pl.DataFrame) -> Floats:
         """Give levels by row, NaN where there is no opinion.
@@ -249,13 +228,12 @@ class Slate:
         found = np.full(len(self.ts), np.nan)
         ts, target = levels["ts"].to_physical().to_numpy(), levels["target"].to_numpy()
         runs = levels["symbol"].rle().struct.unnest()
-        starts = self.tape.first[self.tape.blocks]
         places = {symbol: place for place, symbol in enumerate(self.symbols)}
         begin = 0
         for length, symbol in zip(runs["len"].to_list(), runs["value"].to_list(), strict=True):
             if symbol not in places:
                 raise DataError(f"levels of {symbol}, which has no bars")
-            low, high = starts[places[symbol]], starts[places[symbol] + 1]
+            low, high = self.starts[places[symbol]], self.starts[places[symbol] + 1]
             said = ts[begin : begin + length]
             rows = low + _places(self.ts[low:high], said)
             if not np.array_equal(self.ts[np.minimum(rows, high - 1)], said):
@@ -316,9 +294,7 @@ def _half_even(values: Ints, step: int) -> Ints:
     return rounded
 
 
-def _whole(numbers: Sequence[Decimal]) -> Ints:
-    """Give numbers that are whole as such."""
-    assert all(number == int(number) for number in numbers), (
-        "rates have at most the decimals they are kept with"
-    )
-    return np.array([int(number) for number in numbers], dtype=np.int64)
+def _whole(number: Decimal) -> int:
+    """Give a number that is whole as such."""
+    assert number == int(number), "rates have at most the decimals they are kept with"
+    return int(number)
