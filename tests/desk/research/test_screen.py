@@ -155,9 +155,11 @@ def test_an_account_past_64_bits_is_refused() -> None:
     )
     slate = Slate(bars)
     all_in = Size(kind=SizeKind.EQUITY, amount=Decimal(1))
+    targets = np.ones(bars.height)
+    targets[-5] = 0.0  # sold at the top, and bought again with what does not fit
 
     with pytest.raises(NotCovered, match="past 64 bits"):
-        Screen(slate, replace(PLAIN, size=all_in)).play(np.ones(bars.height))
+        Screen(slate, replace(PLAIN, size=all_in)).play(targets)
 
 
 @pytest.mark.parametrize(
