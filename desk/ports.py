@@ -90,7 +90,7 @@ class Broker(Protocol):
         ...
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder:
-        """Raise `NotFound` for an unknown client order id."""
+        """Give an order, its legs in it; raise `NotFound` for an unknown client order id."""
         ...
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:

@@ -166,9 +166,9 @@ class Venue:
             raise NotFound(refusal.message) from refusal
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder:
-        """Give the order of a client order id."""
+        """Give the order of a client order id, its legs in it, as the live adapter does."""
         try:
-            return broker_order(self.floor.blotter.order_by_client_id(client_order_id))
+            return self._whole(self.floor.blotter.order_by_client_id(client_order_id))
         except Refusal as refusal:
             raise NotFound(refusal.message) from refusal
 

@@ -31,6 +31,15 @@ class OrderClassContract:
         legs = {leg.broker_order_id for leg in (profit, stop)}
         assert {order.broker_order_id for order in venue.broker.open_orders()} == legs
 
+    def test_an_order_found_by_its_client_id_has_its_legs(self, venue: UnderTest) -> None:
+        """After a lost answer this is how the legs become known: without them one's fills look foreign."""
+        venue.clock.sleep_until(OPEN + MINUTE)
+        entry = venue.broker.submit(bracket())
+
+        found = venue.broker.order_by_client_id(entry.client_order_id)
+
+        assert [leg.broker_order_id for leg in found.legs] == [leg.broker_order_id for leg in entry.legs]
+
     def test_canceling_an_entry_cancels_its_legs(self, venue: UnderTest) -> None:
         """Nothing of the bracket is open afterwards."""
         venue.clock.sleep_until(OPEN + MINUTE)

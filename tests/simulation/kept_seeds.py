@@ -10,5 +10,6 @@ KEPT: tuple[tuple[int, int, str], ...] = (
     (2424, MINUTES_DEFAULT, "a trade by hand at the instant of opening the books was counted twice"),
     (106740, MINUTES_DEFAULT, "the auditor held a limit against the closes of the minute before"),
     (136935, MINUTES_DEFAULT, "a day was closed while an exit waited for the next open, its cancel refused"),
+    (144747, MINUTES_DEFAULT, "the venue in process named no legs to who asked by client id"),
     (115124, MINUTES_DEFAULT, "the auditor wanted a latch for a loss that was first known at the bell"),
 )
