@@ -57,6 +57,7 @@ class Held:
     last_price: Decimal | None
     best_price: Decimal | None  # the best mark since it was opened; None before the first
     working: Sequence[WorkingOrder]  # the strategy's orders in the symbol
+    is_seen: bool  # whether the last price is from after it was opened
     refusals: int  # of protective orders, since the position was opened
 
 
@@ -152,7 +153,7 @@ def _levels_of(intent: OrderIntent) -> Levels:
 def _reached(held: Held, rules: ExitSettings) -> str | None:
     """Say which level the last price has reached, if any."""
     last = held.last_price
-    if last is None:
+    if last is None or not held.is_seen:  # a price from before the entry says nothing of the position
         return None
     sign = 1 if held.qty > 0 else -1
     wanted = levels(held, rules)

@@ -23,14 +23,14 @@ from decimal import Decimal
 from desk.desk import Desk
 from desk.dispatcher import Judged, cancel, is_stuck, place
 from desk.gate import review, with_approved
-from desk.money import tick_size
+from desk.money import is_whole, tick_size
 from desk.portfolio import EXTERNAL, Order
 from desk.positions import ZERO
 from desk.prober import unknown_since
 from desk.scribe import booking_date
 from desk.sizer import Key, exit_intent
 from desk.views import MarketView, gate_view
-from schemas.orders import Approval, OrderIntent, OrderType, Purpose
+from schemas.orders import Approval, OrderIntent, OrderType, Purpose, TimeInForce
 
 # After so many exits that ended without a share in one session the broker is asked once a minute only.
 FAILED_MAX = 20
@@ -165,6 +165,11 @@ def _beside(leaving: OrderIntent, stuck: Sequence[OrderIntent]) -> OrderIntent:
     return leaving.model_copy(
         update={"order_type": OrderType.LIMIT, "limit_price": price + tick * tick_size(price)}
     )
+
+
+def lasting(qty: Decimal, *, overnight: bool) -> TimeInForce:
+    """Give how long an exit stands: past the bell where orders are left for the next open."""
+    return TimeInForce.GTC if overnight and is_whole(qty) else TimeInForce.DAY
 
 
 def _holds_up(order: Order, *, now: datetime, after: timedelta) -> bool:

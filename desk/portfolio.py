@@ -14,7 +14,7 @@ Left out: prices. Marks are remembered from `MinuteClosed` for display; decision
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +30,7 @@ from schemas import events as ev
 from schemas.orders import Fill, OrderState
 from schemas.risk import Break, BreakKind, Latch, LatchName, TradingState
 
+MINUTE = timedelta(minutes=1)
 EXTERNAL = "external"  # the sub-ledger of what a person traded at the broker by hand
 
 
@@ -59,6 +60,7 @@ class Portfolio:
     day_trades: dict[date, int] = field(default_factory=dict)  # by session date, of the sessions known
     closed_days: set[date] = field(default_factory=set)
     minute: ev.MinuteClosed | None = None
+    entered_at: dict[tuple[str, str], datetime] = field(default_factory=dict)  # of open positions
     best_marks: dict[tuple[str, str], Decimal] = field(default_factory=dict)  # since the position was opened
     pending_notices: dict[str, ev.NoticeQueued] = field(default_factory=dict)
     risk: RiskMemory = field(default_factory=RiskMemory)  # what loss limits and protections remember
@@ -147,6 +149,11 @@ class Portfolio:
         orders = {item.symbol for item in self.breaks.values() if item.symbol is not None}
         return self.broken_symbols() | orders
 
+    def is_marked_since_entry(self, key: tuple[str, str]) -> bool:
+        """Tell whether the newest minute recorded ended after the position was opened: its mark is of it."""
+        entered_at = self.entered_at.get(key)
+        return self.minute is not None and (entered_at is None or self.minute.bar_ts + MINUTE > entered_at)
+
     def realized_pnl(self) -> Decimal:
         """Give the session's realized P&L before fees, USD."""
         return sum((p.realized_pnl for p in self.positions.values()), ZERO)
@@ -185,6 +192,7 @@ _HASHED = (
     "day_trades",
     "closed_days",
     "minute",
+    "entered_at",
     "best_marks",
     "pending_notices",
 )
@@ -325,14 +333,25 @@ def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
     _count_day_trade(p, fill)
     before = p.positions.get(key, Position())
     p.positions[key] = before.after(signed_qty=signed, price=fill.price, fee=fill.fee)
-    if p.positions[key].qty * before.qty <= 0:
-        p.best_marks.pop(key, None)
+    _note_entry(p, key, before, fill.filled_at)
     if order is not None:
         p.risk.fill(
             fill, before=before, after=p.positions[key], protective=is_protective(order.intent, fill.side)
         )
     p.cash -= signed * fill.price + fill.fee
     p.fills_today += 1
+
+
+def _note_entry(p: Portfolio, key: tuple[str, str], before: Position, at: datetime) -> bool:
+    """Note when a position was opened and forget the one before it; False where it only changed its size."""
+    qty = p.positions[key].qty
+    if qty * before.qty > 0:
+        return False
+    p.best_marks.pop(key, None)
+    p.entered_at.pop(key, None)
+    if qty != 0:
+        p.entered_at[key] = at
+    return True
 
 
 def _count_day_trade(p: Portfolio, fill: Fill) -> None:
@@ -349,8 +368,7 @@ def _position_adjusted(p: Portfolio, e: ev.PositionAdjusted) -> None:
     key = (e.strategy, e.symbol)
     before = p.positions.get(key, Position())
     p.positions[key] = before.after(signed_qty=e.qty_change, price=e.price, fee=ZERO)
-    if p.positions[key].qty * before.qty <= 0:
-        p.best_marks.pop(key, None)
+    if _note_entry(p, key, before, e.at):
         p.risk.open_pnl.pop(key, None)
     p.risk.adjust(e.qty_change * e.price)
     if e.split_on is not None:
@@ -413,7 +431,7 @@ def _minute_closed(p: Portfolio, e: ev.MinuteClosed) -> None:
     p.risk.mark(e, unbooked=_unbooked(p))
     marks = {mark.symbol: mark.price for mark in e.marks}
     for key, position in p.holdings().items():
-        if key[1] in marks:
+        if key[1] in marks and p.is_marked_since_entry(key):
             pick = max if position.qty > 0 else min
             p.best_marks[key] = pick(p.best_marks.get(key, marks[key[1]]), marks[key[1]])
 

@@ -125,6 +125,7 @@ def _positions(desk: Desk, rules: dict[str, ExitSettings]) -> Iterator[Held]:
             last_price=marks.get(symbol),
             best_price=portfolio.best_marks.get(key),
             working=tuple(by_key.get(key, ())),
+            is_seen=portfolio.is_marked_since_entry(key),
             refusals=_refusals(desk, key),
         )
 

@@ -58,6 +58,7 @@ class SizingView:
     session: SessionHours
     bar_ts: datetime  # left edge of the minute that was evaluated
     equity: Decimal  # USD, the broker's
+    own_equity: Decimal  # USD, our books' at the last prices: what a size in fractions of equity is counted in
     prices: Mapping[str, Decimal]  # last price by symbol
     positions: Mapping[Key, Decimal]  # signed shares by strategy and symbol
     working: Mapping[Key, tuple[WorkingOrder, ...]]  # not terminal, UNKNOWN included
@@ -69,6 +70,7 @@ class SizingView:
     assets: Mapping[str, Asset]
     entry_order: EntryOrder = EntryOrder.LIMIT
     sizes: Mapping[str, Size] = field(default_factory=dict)  # by strategy, of those that have one
+    time_in_force: TimeInForce = TimeInForce.DAY  # GTC where orders may be left for the next open
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def exit_intent(
     session_date: date,
     attempt: int,
     reason: str,
+    time_in_force: TimeInForce = TimeInForce.DAY,
 ) -> OrderIntent:
     """Give the market order that closes a whole position; also for close-out, kill switch and flatten.
 
@@ -218,6 +221,7 @@ def exit_intent(
         session_date: The session's date.
         attempt: 0 for the first exit of this minute; the next after a refusal or expiry.
         reason: Why, in words.
+        time_in_force: How long it stands.
 
     Raises:
         ValueError: The position is zero.
@@ -239,7 +243,7 @@ def exit_intent(
         side=Side.SELL if position > 0 else Side.BUY,
         qty=abs(position),
         order_type=OrderType.MARKET,
-        time_in_force=TimeInForce.DAY,
+        time_in_force=time_in_force,
         purpose=Purpose.EXIT,
         reference_price=price,
         bar_ts=bar_ts,
@@ -293,6 +297,7 @@ def _exit(level: Level, view: SizingView) -> OrderIntent:
         session_date=view.session.session_date,
         attempt=0,
         reason=level.reason,
+        time_in_force=view.time_in_force,
     )
 
 
@@ -336,7 +341,7 @@ def _notional(level: Level, view: SizingView, *, size: Size | None, allocation: 
     elif size.kind is SizeKind.NOTIONAL:
         whole = size.amount
     else:
-        whole = view.equity * size.amount
+        whole = view.own_equity * size.amount
     return whole * abs(level.target)
 
 
@@ -359,7 +364,7 @@ def _entry_intent(
         side=side,
         qty=qty,
         order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
-        time_in_force=TimeInForce.DAY,
+        time_in_force=view.time_in_force,
         limit_price=limit,
         purpose=Purpose.ENTRY,
         reference_price=last,

@@ -16,8 +16,9 @@ from typing import Any
 from desk.own_order import UNHASHED, Order
 from desk.positions import ZERO, Position
 
-# Raised whenever equal events give another hash: 2 since loss bases, closed trades and marks are remembered.
-STATE_VERSION = 2
+# Raised whenever equal events give another hash: 2 since loss bases, closed trades and marks are remembered,
+# 3 since it is remembered when a position was opened.
+STATE_VERSION = 3
 UNPROVEN = 0  # no hash was taken: a backtest replays its whole ledger when somebody asks
 
 

@@ -119,7 +119,10 @@ class Upkeep:
             self._kill_again_at = self.desk.now() + BOOKS_AGAIN if is_flat(self.desk) else None
 
     def _expire_entries(self, now: datetime) -> None:
-        oldest = now - timedelta(minutes=self.desk.settings.session.entry_ttl_minutes)
+        minutes = self.desk.settings.session.entry_ttl_minutes
+        if minutes is None:
+            return
+        oldest = now - timedelta(minutes=minutes)
         for order in self.desk.portfolio.working_orders():
             if order.intent.purpose is Purpose.ENTRY and order.planned_at <= oldest:
                 cancel(self.desk, order, cause="entry not filled in time")

@@ -11,12 +11,12 @@ from desk.exposure import WorkingOrder, with_order
 from desk.hours import previous_session, session_date_at, session_hours
 from desk.losses import DayResult
 from desk.portfolio import Order, Portfolio
-from desk.positions import ZERO
+from desk.positions import ZERO, Position
 from desk.quotes import Nbbo
 from desk.risk_memory import Base
 from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
-from schemas.orders import Purpose
+from schemas.orders import Purpose, TimeInForce
 
 OVERNIGHT = timedelta(hours=12)  # until when orders are taken for the next open
 PDT_SESSIONS_BEFORE = 4  # "in five business days" counts today and the four sessions before
@@ -98,14 +98,15 @@ def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts
     for order in working(desk.portfolio):
         key = (order.intent.strategy, order.intent.symbol)
         by_key[key] = (*by_key.get(key, ()), order)
-    settings = desk.settings
+    settings, holdings = desk.settings, desk.portfolio.holdings()
     return SizingView(
         now=desk.now(),
         session=session,
         bar_ts=bar_ts,
         equity=market.account.equity if market.account is not None else ZERO,
+        own_equity=desk.portfolio.cash + _value(holdings, market),
         prices=market.reference_prices(),
-        positions={key: position.qty for key, position in desk.portfolio.holdings().items()},
+        positions={key: position.qty for key, position in holdings.items()},
         working=by_key,
         allocations={each.name: each.allocation_frac for each in settings.strategies},
         slots=settings.session.slots,
@@ -114,6 +115,7 @@ def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts
         allow_short=settings.risk.allow_short,
         assets=market.assets,
         entry_order=settings.session.entry_order,
+        time_in_force=TimeInForce.GTC if settings.session.overnight else TimeInForce.DAY,
         sizes={each.name: each.size for each in settings.strategies if each.size is not None},
     )
 
@@ -168,13 +170,7 @@ def day_result(desk: Desk, market: MarketView) -> DayResult:
     changed since then beyond what was realized.
     """
     portfolio = desk.portfolio
-    value = sum(
-        (
-            position.qty * market.prices.get(symbol, position.avg_price)
-            for (_, symbol), position in portfolio.holdings().items()
-        ),
-        ZERO,
-    )
+    value = _value(portfolio.holdings(), market)
     base = portfolio.risk.day
     if base is None:  # no session has started yet: nothing was won or lost
         base = Base(own=portfolio.cash + value, broker=portfolio.equity_start)
@@ -186,6 +182,12 @@ def day_result(desk: Desk, market: MarketView) -> DayResult:
         start_equity=base.broker,
         equity=None if market.account is None else market.account.equity,
     )
+
+
+def _value(holdings: Mapping[Key, Position], market: MarketView) -> Decimal:
+    """Give what holdings are worth at the last prices, at cost where there is none."""
+    prices = market.prices
+    return sum((p.qty * prices.get(symbol, p.avg_price) for (_, symbol), p in holdings.items()), ZERO)
 
 
 def _day_trades(portfolio: Portfolio, session: SessionHours) -> int:

@@ -138,7 +138,9 @@ class SessionSettings(Section):
     settle_every_s: float = Field(
         10.0, ge=1, le=60, description="How often fills are settled between minutes."
     )
-    entry_ttl_minutes: int = Field(3, ge=1, le=60, description="An entry not filled by then is canceled.")
+    entry_ttl_minutes: int | None = Field(
+        3, ge=1, le=60, description="An entry not filled by then is canceled; null: never."
+    )
     entry_order: EntryOrder = Field(
         EntryOrder.LIMIT, description="limit, entry_offset_bps through the last price, or market."
     )

@@ -17,7 +17,7 @@ were left out, so a backtest that visits every minute writes the same ledger to 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 from desk.hours import minutes
 from desk.journal import Journal
+from desk.reentry import stopped_out
 from desk.research.opinions import SILENT, Opinions, Said
 from desk.research.reel import Reel
 from desk.rhythm import Rhythm
+from desk.sizer import Key
 from schemas.account import SessionHours
 from schemas.settings import Settings
 
@@ -100,7 +102,7 @@ class Foresight(Rhythm):
 
     def is_calm(self) -> bool:
         """Tell whether nothing can happen before the next minute to visit."""
-        return self._skips and not self._is_busy()
+        return self._skips and not self._is_busy() and not self._is_guarded()
 
     def is_marked(self, minute: datetime) -> bool:
         """Tell whether the minute's value is recorded: something happened, it has moved, exits watch it."""
@@ -115,7 +117,10 @@ class Foresight(Rhythm):
         if self._is_busy():
             return place
         holdings = self._journal.portfolio.holdings()
-        found = min((self._acting(number, place) for number in range(len(self._next))), default=NEVER)
+        stopped = self._stopped()
+        found = min(
+            (self._acting(number, place, stopped) for number in range(len(self._next))), default=NEVER
+        )
         if holdings:
             if self._is_guarded():
                 return place
@@ -140,9 +145,17 @@ class Foresight(Rhythm):
             return NEVER
         return max(place, len(self._edges) - rhythm.close_out_minutes - 1)
 
-    def _acting(self, number: int, place: int) -> int:
+    def _stopped(self) -> Collection[Key]:
+        """Give what a protective exit closed: whether its level was left since must be seen (reentry.py)."""
+        if not self._guarded or self._hours is None:
+            return ()
+        return stopped_out(self._journal.portfolio, self._hours.session_date).keys()
+
+    def _acting(self, number: int, place: int, stopped: Collection[Key]) -> int:
         """Give the first place at or after `place` whose opinion contradicts the position."""
         said = self._opinions.all[number]
+        if said.key in stopped:
+            return _first(said.signs != SILENT, place)
         position = self._journal.portfolio.positions.get(said.key)
         held = 0 if position is None else (position.qty > 0) - (position.qty < 0)
         known, found = self._next[number]

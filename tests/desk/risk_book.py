@@ -149,6 +149,7 @@ def sizing_view(**changes: Any) -> SizingView:
         session=SESSION,
         bar_ts=BAR_TS,
         equity=D(100_000),
+        own_equity=D(100_000),
         prices=PRICES,
         positions={},
         working={},

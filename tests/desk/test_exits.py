@@ -28,6 +28,7 @@ def held(
     last: str | None = "50",
     best: str | None = None,
     working: tuple[WorkingOrder, ...] = (),
+    is_seen: bool = True,
     refusals: int = 0,
 ) -> Held:
     """Give a position of a strategy in AAPL."""
@@ -39,6 +40,7 @@ def held(
         last_price=None if last is None else D(last),
         best_price=None if best is None else D(best),
         working=working,
+        is_seen=is_seen,
         refusals=refusals,
     )
 
@@ -179,3 +181,11 @@ def test_rules_that_say_nothing_or_two_stops_are_refused(fields: dict[str, str])
     """A mistake in desk.yaml is an error, not a position without a stop."""
     with pytest.raises(ValidationError):
         ExitSettings.model_validate(fields)
+
+
+def test_a_price_from_before_the_entry_reaches_no_level() -> None:
+    """A share bought at 50 after a close of 49 has not fallen: its stop waits for a price of its own."""
+    rules = ExitSettings(stop_frac=D("0.01"), at=ExitsAt.DESK)
+
+    assert decide(held(last="49", is_seen=False), rules) is None
+    assert isinstance(decide(held(last="49"), rules), Leave)

@@ -215,3 +215,35 @@ def test_a_hand_made_execution_is_booked_to_external() -> None:
     assert portfolio.position("AAPL") == 7
     assert portfolio.cash == -350
     assert portfolio.orders == {}
+
+
+def closed_minute(minutes_after_noon: int, price: str) -> ev.MinuteClosed:
+    """Make the record of a minute that began so long after noon, with AAPL at a price."""
+    zero = Decimal(0)
+    bar_ts = NOON + timedelta(minutes=minutes_after_noon)
+    return ev.MinuteClosed(
+        at=bar_ts + timedelta(seconds=62),
+        session_date=DAY,
+        bar_ts=bar_ts,
+        equity=zero,
+        cash=zero,
+        realized_pnl=zero,
+        unrealized_pnl=zero,
+        fees=zero,
+        gross=zero,
+        net=zero,
+        marks=(ev.Mark(symbol="AAPL", price=Decimal(price)),),
+    )
+
+
+def test_a_position_is_marked_by_minutes_that_ended_after_its_entry() -> None:
+    """The minute recorded just after an entry ended before it: its price is neither a mark nor a best one."""
+    order = intent()
+    key = (order.strategy, order.symbol)
+    books = replay([planned(order), filled(order, "x", "100", cum_qty="100"), closed_minute(-1, "120")])
+
+    assert not books.is_marked_since_entry(key)
+    assert key not in books.best_marks
+    books.apply(closed_minute(0, "101"))
+    assert books.is_marked_since_entry(key)
+    assert books.best_marks[key] == 101
