@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from cli.check import check
 from cli.defects import tell
 from cli.demo import demo
 from cli.doctor import doctor
@@ -43,10 +44,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-TRY, RUN, LOOK, ACT = "Try it", "Run the day", "Look", "Act"
+TRY, RESEARCH, RUN, LOOK, ACT = "Try it", "Research", "Run the day", "Look", "Act"
 app.command(rich_help_panel=TRY)(demo)
 app.command(rich_help_panel=TRY)(exchange)
 app.command(rich_help_panel=TRY)(simulate)
+app.command(rich_help_panel=RESEARCH)(check)
 app.command(rich_help_panel=RUN)(up)
 app.command(rich_help_panel=RUN)(doctor)
 app.command(rich_help_panel=RUN)(session)

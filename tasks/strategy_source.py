@@ -18,6 +18,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
+import yaml
+
 from strategies import registry
 from strategies.base import NoParams, Params, Strategy, StrategyError
 
@@ -31,7 +33,37 @@ def make_strategy(name: str, symbols: Iterable[str], params: Mapping[str, object
     Raises:
         StrategyError: It cannot be found or used; no symbols, or a wrong parameter.
     """
-    return strategy_class(name)(symbols, params)
+    kind = strategy_class(name)
+    try:
+        made = kind(symbols, params)
+    except StrategyError:
+        raise
+    except Exception as error:  # a user's bars_needed may raise anything: see BROAD_LEAVE
+        raise StrategyError(f"{name}: it cannot be made: {_cause(error)}") from error
+    needed: object = made.warm_up
+    if not isinstance(needed, int) or needed < 0:
+        raise StrategyError(f"{name}: bars_needed gives {needed!r}; allowed: a whole number, 0 or more")
+    return made
+
+
+def read_params(words: Iterable[str]) -> dict[str, object]:
+    """Read parameters as a person writes them on the command line: `fast=20`, `allow_short=true`.
+
+    Raises:
+        StrategyError: One is not of the form name=value, or a name is there twice.
+    """
+    found: dict[str, object] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.strip():
+            raise StrategyError(f"--param {word}: write name=value, as in fast=20")
+        if key.strip() in found:
+            raise StrategyError(f"--param {key.strip()} is there twice; allowed: once")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise StrategyError(f"--param {word}: its value is not one of YAML's") from error
+    return found
 
 
 def strategy_class(name: str) -> type[Strategy]:

@@ -201,7 +201,7 @@ class _Examination:
             return Finding(check, Verdict.UNTRIED, self._why_untried(check))
         if self.whole.is_empty():
             return Finding(check, Verdict.UNTRIED, "it said nothing of these bars, so nothing is proved")
-        return Finding(check, Verdict.HOLDS, f"{asked} times the same")
+        return Finding(check, Verdict.HOLDS, f"the same {asked} times")
 
     def _why_untried(self, check: Check) -> str:
         if check is Check.WINDOW:
@@ -313,8 +313,8 @@ class _Examination:
         if self.whole.is_empty():
             return Finding(Check.SCHEMA, Verdict.UNTRIED, "it said nothing of these bars")
         counts = self.whole.group_by("target").len().sort("target").rows()
-        told = ", ".join(f"{target:g} {count:,} times" for target, count in counts)
-        return Finding(Check.SCHEMA, Verdict.HOLDS, f"of {self.bars.height:,} bars it said {told}")
+        told = ", ".join(f"target {target:g} of {count:,} bars" for target, count in counts)
+        return Finding(Check.SCHEMA, Verdict.HOLDS, f"{told}; no opinion of the others")
 
     def _warm_up(self) -> Finding:
         needed = self.strategy.warm_up
@@ -342,7 +342,7 @@ class _Examination:
                 self._said(frame)
             except Broken as error:
                 return Finding(Check.NAN_AND_NULLS, Verdict.FAILS, f"{words}: {error}")
-        return Finding(Check.NAN_AND_NULLS, Verdict.HOLDS, f"lawful answers: {', '.join(frames)}")
+        return Finding(Check.NAN_AND_NULLS, Verdict.HOLDS, f"lawful answers to {len(frames)} poor frames")
 
     def _empty(self) -> Finding:
         try:

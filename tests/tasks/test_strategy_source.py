@@ -1,5 +1,6 @@
 """Strategies from outside: a file anywhere, an installed package, and one clear line for every mistake."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from strategies import registry
 from strategies.base import StrategyError
 from tasks.configuration import load_settings
 from tasks.resources import make_strategies, under_own_names
-from tasks.strategy_source import anchored, known_names, make_strategy, strategy_class
+from tasks.strategy_source import anchored, known_names, make_strategy, read_params, strategy_class
 
 IDEA = '''
 """Long while the close is above a price."""
@@ -179,6 +180,42 @@ def test_an_unknown_name_lists_what_there_is() -> None:
     assert "unknown strategy 'crystal_ball'" in told
     assert "vwap_mean_reversion" in told
     assert "path/to/mine.py:MyIdea" in told
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return 1 / 0", "it cannot be made: ZeroDivisionError: division by zero"),
+        ("return 2.5", "bars_needed gives 2.5; allowed: a whole number"),
+        ("return -1", "bars_needed gives -1"),
+    ],
+)
+def test_a_warm_up_that_cannot_be_is_told(tmp_path: Path, body: str, words: str) -> None:
+    """What bars_needed does wrong is one line too."""
+    path = written(tmp_path, IDEA.replace("return 1", body))
+
+    with pytest.raises(StrategyError, match=re.escape(words)):
+        make_strategy(str(path), ["AAPL"])
+
+
+def test_parameters_are_read_as_they_are_written() -> None:
+    """Numbers, words and switches of a command line become what a strategy's parameters expect."""
+    assert read_params(["fast=20", "k = 1.5", "allow_short=true", "mode=slow"]) == {
+        "fast": 20,
+        "k": 1.5,
+        "allow_short": True,
+        "mode": "slow",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["fast"], "name=value"), (["=3"], "name=value"), (["a=1", "a=2"], "twice"), (["a=[1"], "YAML")],
+)
+def test_parameters_that_cannot_be_read_are_told(words: list[str], told: str) -> None:
+    """Each mistake of `--param` is one line."""
+    with pytest.raises(StrategyError, match=told):
+        read_params(words)
 
 
 # ---- installed packages --------------------------------------------------------------------
