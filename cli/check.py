@@ -1,5 +1,6 @@
 """`desk check`: whether a strategy looks ahead, or depends on what it must not; exit code 1 when it does."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 _STYLES = {"holds": "green", "fails": "bold red", "untried": "yellow"}
-CUTS, CUTS_MAX = 48, 2_000
+CUTS_MAX = 2_000  # each costs half a dozen answers
 
 
 def check(
@@ -28,15 +29,16 @@ def check(
         list[str] | None, typer.Option("--param", help="A parameter, name=value; may be repeated.")
     ] = None,
     cuts: Annotated[
-        int, typer.Option(min=1, max=CUTS_MAX, help="About how many minutes the bars are cut at.")
-    ] = CUTS,
+        int | None, typer.Option(min=1, max=CUTS_MAX, help="About how many minutes the bars are cut at.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a strategy for look-ahead, unfinished bars, warm-up, symbol order and more, by name."""
     from tasks.strategy_check import CheckPlan, check_strategy
 
     named = tuple(word.strip().upper() for word in (symbols or "").split(",") if word.strip())
-    report = check_strategy(CheckPlan(strategy, bars, named, tuple(param or ()), cuts))
+    plan = CheckPlan(strategy, bars, named, tuple(param or ()))
+    report = check_strategy(plan if cuts is None else replace(plan, cuts=cuts))
     if json:
         typer.echo(as_json(report))
     else:
