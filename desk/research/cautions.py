@@ -51,9 +51,10 @@ def _profit(performance: Performance, by_symbol: pl.DataFrame) -> Iterator[str]:
     account, costs = performance.account, performance.costs
     before = costs.profit_before_costs_usd
     if before > 0 and costs.charged_usd >= COSTS_LARGE * before:
+        left = "a little more slippage and nothing is left" if account.profit_usd > 0 else "nothing is left"
         yield (
             f"Costs took {costs.charged_usd / before * 100:,.0f} % of the profit before costs "
-            f"({costs.charged_usd:,.2f} of {before:,.2f} USD): a little more slippage and nothing is left."
+            f"({costs.charged_usd:,.2f} of {before:,.2f} USD): {left}."
         )
     if account.profit_usd <= 0:
         return

@@ -242,7 +242,7 @@ def _costs(
     )
     spread = float(charged or 0.0)
     fees = float(fills["fee"].cast(pl.Float64).sum()) - _flowed(flows, "fee")
-    borrow = -_flowed(flows, "borrow")
+    borrow = 0.0 - _flowed(flows, "borrow")  # no flow is 0, not -0
     return CostNumbers(
         fills=fills.height,
         traded_usd=traded_usd,

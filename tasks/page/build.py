@@ -5,7 +5,6 @@ written. A report is never half there: it is written beside its place and moved.
 """
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +18,7 @@ from schemas.events import AnyEvent, SessionStarted
 from schemas.report import DayReport, Link
 from schemas.settings import AccountSettings
 from tasks.page.render import render_page
+from tasks.page.template import put_page
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def build_report(
     path = report_path(store, session_date)
     changed = not (path.exists() and path.read_bytes() == page)
     if changed:
-        _replace(path, page)
+        put_page(path, page)
     facts = {"session_date": session_date.isoformat(), "path": str(path), "bytes": len(page)}
     log.info("report written" if changed else "report unchanged", extra=facts)
     return BuiltReport(report=report, path=path, changed=changed)
@@ -99,13 +99,3 @@ def _asked_for(ledger: Sequence[AnyEvent], session_date: date) -> tuple[str, ...
         if isinstance(event, SessionStarted) and event.session_date == session_date:
             names.update(event.symbols)
     return tuple(sorted(names))
-
-
-def _replace(path: Path, page: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(page)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import polars as pl
 from schemas.account import SessionHours
 from schemas.report import DayReport
 from tasks.page import plots
-from tasks.page.template import Figure, fill_template, money
+from tasks.page.template import Figure, figures_of, fill_template, money
 
 ROWS_MAX = 1_000  # rows of orders and of fills; the warehouse has the rest
 
@@ -23,11 +23,11 @@ def render_page(report: DayReport, bars: pl.DataFrame, *, hours: SessionHours | 
         hours: the session, for the price plots' edges; None when it is not known.
     """
     symbols = plots.plotted_symbols(report, bars)
-    equity = _figures(
+    equity = figures_of(
         ("equity", "Each minute's close", plots.equity_figure(report, hours=hours), _equity_words(report))
     )
-    pnl = _figures(("pnl", "Net P&L by symbol and strategy", plots.pnl_figure(report), "See the table."))
-    slippage = _figures(
+    pnl = figures_of(("pnl", "Net P&L by symbol and strategy", plots.pnl_figure(report), "See the table."))
+    slippage = figures_of(
         (
             "slippage",
             "Slippage of each fill",
@@ -35,7 +35,7 @@ def render_page(report: DayReport, bars: pl.DataFrame, *, hours: SessionHours | 
             "See the table of fills.",
         )
     )
-    denials = _figures(("denials", "Denials by reason", plots.denials_figure(report), "See the table."))
+    denials = figures_of(("denials", "Denials by reason", plots.denials_figure(report), "See the table."))
     return fill_template(
         "day.html.j2",
         has_plots=bool(equity or symbols or pnl or slippage or denials),
@@ -49,14 +49,6 @@ def render_page(report: DayReport, bars: pl.DataFrame, *, hours: SessionHours | 
         denials=denials,
         by_strategy=_by_strategy(report),
         rows_max=ROWS_MAX,
-    )
-
-
-def _figures(*candidates: tuple[str, str, str | None, str]) -> tuple[Figure, ...]:
-    return tuple(
-        Figure(id=name, title=title, summary=summary, spec=spec)
-        for name, title, spec, summary in candidates
-        if spec is not None
     )
 
 

@@ -8,11 +8,13 @@ no random ids, sorted JSON.
 
 import base64
 import gzip
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -36,6 +38,15 @@ class Figure:
     spec: str  # plotly JSON
 
 
+def figures_of(*candidates: tuple[str, str, str | None, str]) -> tuple[Figure, ...]:
+    """Give the figures of those (id, title, plotly JSON, summary) that have something to show."""
+    return tuple(
+        Figure(id=name, title=title, summary=summary, spec=spec)
+        for name, title, spec, summary in candidates
+        if spec is not None
+    )
+
+
 def fill_template(name: str, *, has_plots: bool, **contents: object) -> str:
     """Give a page's HTML.
 
@@ -56,6 +67,21 @@ def fill_template(name: str, *, has_plots: bool, **contents: object) -> str:
     )
 
 
+def put_page(path: Path, page: bytes) -> None:
+    """Write a page, whole or not at all; its folder is made.
+
+    Raises:
+        OSError: it cannot be written; an earlier one is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(page)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def money(amount: Number | None) -> str:
     """Give USD as people read it: 1,234.50; a dash for what is not known."""
     return NOT_KNOWN if amount is None else f"{amount:,.2f}".replace("-", MINUS)
@@ -70,9 +96,14 @@ def signed(amount: Number | None, digits: int = 2) -> str:
     return text.replace("-", MINUS)
 
 
-def tone(amount: Number | None) -> str:
-    """Give the class of a result: up, down or even."""
-    if amount is None or round(amount, 2) == 0:
+def whole(amount: Number | None) -> str:
+    """Give a number without decimals; a dash for what is not known."""
+    return NOT_KNOWN if amount is None else f"{amount:,.0f}".replace("-", MINUS)
+
+
+def tone(amount: Number | None, digits: int = 2) -> str:
+    """Give the class of a result: up, down or even where it rounds to zero."""
+    if amount is None or round(amount, digits) == 0:
         return "even"
     return "up" if amount > 0 else "down"
 
@@ -124,6 +155,7 @@ def _environment() -> Environment:
         "money": money,
         "signed": signed,
         "tone": tone,
+        "whole": whole,
         "quantity": quantity,
         "price": price,
         "percent": percent,

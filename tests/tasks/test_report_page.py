@@ -1,10 +1,6 @@
 """The day's page: offline, the same bytes every time, right on a phone and on days without anything."""
 
 import json
-import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +17,9 @@ from schemas.report import DayReport, Link
 from schemas.settings import Mode
 from tasks.page import plots, render
 from tests.tasks import sample_day as sample
+from tests.tasks.browsing import look_at, specs
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGE_MAX_BYTES = 6_000_000
-WAIT_MS = 30_000  # two busy cores; a plot takes 50 ms when they are not
 
 
 def make_report(events: list[AnyEvent], bars: pl.DataFrame, *, links: tuple[Link, ...] = ()) -> DayReport:
@@ -54,12 +49,6 @@ def days() -> dict[str, str]:
         "quiet": make_page(quiet, bars.filter(pl.col("symbol") == "SPY")),
         "empty": make_page([], bars.clear()),
     }
-
-
-def specs(page: str) -> dict[str, Any]:
-    """Give the plots of a page by id."""
-    found = re.findall(r'<script type="application/json" data-plot="([^"]+)">(.*?)</script>', page, re.S)
-    return {name: json.loads(body) for name, body in found}
 
 
 def test_the_same_day_gives_the_same_bytes() -> None:
@@ -171,26 +160,6 @@ def test_an_early_close_and_an_unknown_session_are_drawn_alike() -> None:
     assert specs(make_page(sample.busy_day(), sample.bars(), hours=None))
 
 
-@dataclass
-class Seen:
-    """What a browser did with a page."""
-
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Give a real headless Chromium; skip, saying so, without one."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the page is not looked at")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light")])
 @pytest.mark.parametrize("day", ["busy", "quiet", "empty"])
@@ -198,32 +167,7 @@ def test_the_page_works_offline_in_a_real_browser(
     browser: Any, tmp_path: Path, day: str, width: int, scheme: str
 ) -> None:
     """It asks for nothing, complains of nothing, fits its width and draws every plot."""
-    page_text = days()[day]
-    path = tmp_path / "day.html"
-    path.write_text(page_text, encoding="utf-8")
-    seen = Seen()
-    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True)
-    page = context.new_page()
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("console", lambda message: seen.complaints.append(message.text))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-
-    page.goto(path.as_uri())
-    page.wait_for_function("document.documentElement.dataset.plots !== undefined", timeout=WAIT_MS)
-
-    assert [url for url in seen.requests if not url.startswith(("blob:", "data:"))] == [path.as_uri()]
-    assert seen.complaints == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    ids = list(specs(page_text))
-    sizes = page.evaluate(
-        "ids => ids.map(id => document.getElementById(id).getBoundingClientRect().width)", ids
-    )
-    drawn = page.evaluate(
-        "ids => ids.map(id => document.getElementById(id).querySelectorAll('.main-svg path').length)", ids
-    )
-    assert all(paths > 0 for paths in drawn)
-    assert all(0 < size <= width for size in sizes)
-    context.close()
+    look_at(browser, days()[day], folder=tmp_path, width=width, scheme=scheme)
 
 
 def test_the_sample_is_a_real_session() -> None:
