@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from cli.backtest import backtest
 from cli.check import check
 from cli.defects import tell
 from cli.demo import demo
@@ -48,6 +49,7 @@ TRY, RESEARCH, RUN, LOOK, ACT = "Try it", "Research", "Run the day", "Look", "Ac
 app.command(rich_help_panel=TRY)(demo)
 app.command(rich_help_panel=TRY)(exchange)
 app.command(rich_help_panel=TRY)(simulate)
+app.command(rich_help_panel=RESEARCH)(backtest)
 app.command(rich_help_panel=RESEARCH)(check)
 app.command(rich_help_panel=RUN)(up)
 app.command(rich_help_panel=RUN)(doctor)

@@ -58,7 +58,7 @@ class SizingView:
     session: SessionHours
     bar_ts: datetime  # left edge of the minute that was evaluated
     equity: Decimal  # USD, the broker's
-    own_equity: Decimal  # USD, our books' at the last prices: what a size in fractions of equity is counted in
+    own_equity: Decimal  # USD, our books' at the last prices: sizes in fractions are of it
     prices: Mapping[str, Decimal]  # last price by symbol
     positions: Mapping[Key, Decimal]  # signed shares by strategy and symbol
     working: Mapping[Key, tuple[WorkingOrder, ...]]  # not terminal, UNKNOWN included

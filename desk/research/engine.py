@@ -70,10 +70,11 @@ class Played:
     equity: Decimal  # at the newest closes
     orders: int
     denied: int
+    denials: Mapping[str, int]  # by the gate's reason
     visited: int  # minutes
     orders_hash: str
     ledger_hash: str
-    journal: Journal
+    journal: Journal | None  # None: of the screen, which has none
 
 
 def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> Played:
@@ -151,7 +152,8 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
         cash=portfolio.cash,
         equity=portfolio.cash + value,
         orders=ledger.orders,
-        denied=ledger.denied,
+        denied=sum(ledger.denials.values()),
+        denials=dict(ledger.denials),
         visited=visited,
         orders_hash=ledger.orders_hash,
         ledger_hash=ledger.ledger_hash,

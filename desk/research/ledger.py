@@ -5,6 +5,7 @@ who wants to prove that; with `keeps` they stay and can be replayed.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from desk.errors import IllegalTransition
@@ -23,7 +24,7 @@ class PassingLedger:
             hashes: whether every event enters `ledger_hash`, which costs its JSON.
         """
         self.seq = 0
-        self.denied = 0
+        self.denials: Counter[str] = Counter()  # by the gate's reason
         self.fills: list[tuple[Fill, OrderIntent]] = []
         self._keeps = keeps
         self._events: list[AnyEvent] = []
@@ -41,7 +42,7 @@ class PassingLedger:
                 case FillRecorded():
                     self.fills.append((event.fill, self._sent[event.fill.client_order_id]))
                 case IntentDenied():
-                    self.denied += 1
+                    self.denials[event.denial.reason.value] += 1
                 case _:
                     pass
         if self._ledger is not None:

@@ -1,0 +1,213 @@
+"""`desk backtest`: play a strategy over minute bars with the desk's own session, and see what came of it."""
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cli.tables import as_json, console, grid
+from tasks.configuration import load_settings
+from tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from schemas.research import Costs, Size
+    from tasks.backtest import Backtest, BacktestPlan
+
+NOTHING = "-"
+DENIALS_SHOWN = 5
+
+
+def backtest(
+    strategy: Annotated[
+        str, typer.Argument(help="A name, path/to/mine.py:MyIdea, or package.module:MyIdea.")
+    ],
+    bars: Annotated[
+        Path | None, typer.Option(help="Parquet file or folder of minute bars. Default: the warehouse.")
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Symbols, with commas. Default: all there are.")] = None,
+    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day, included.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="A parameter, name=value; may be repeated.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="shares:100, notional:1000 or equity:0.1; default equity:0.1."),
+    ] = None,
+    costs: Annotated[str, typer.Option(help="none, or alpaca: spread, participation and fees.")] = "none",
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", help="No gate, loss limits or protections: the bare idea.")
+    ] = False,
+    as_live: Annotated[
+        bool, typer.Option("--as-live", help="desk.yaml's entries, close-out and sizes: what the desk does.")
+    ] = False,
+    close_out: Annotated[
+        bool | None, typer.Option("--close-out/--overnight", help="Close positions before the bell, or hold.")
+    ] = None,
+    cash: Annotated[str, typer.Option(help="USD at the start.")] = "100000",
+    engine: Annotated[str, typer.Option(help="exact, or screen: a compiled kernel.")] = "exact",
+    seed: Annotated[int, typer.Option(min=0, help="Names the venue's orders and executions.")] = 0,
+    json: Annotated[Path | None, typer.Option(help="Write the run and its numbers as JSON.")] = None,
+    fills: Annotated[Path | None, typer.Option(help="Write the executions as CSV.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the tear sheet, one HTML file.")] = None,
+    no_keep: Annotated[bool, typer.Option("--no-keep", help="Leave the run out of the warehouse.")] = False,
+) -> None:
+    """Backtest a strategy on the desk's own session, gate, order machine and ledger."""
+    from schemas.research import Engine
+    from tasks.backtest import BacktestPlan
+
+    if engine not in list(Engine):
+        raise ConfigError(f"--engine {engine}: allowed are {', '.join(Engine)}")
+    plan = BacktestPlan(
+        strategy=strategy,
+        bars=bars,
+        symbols=tuple(sorted({word.strip().upper() for word in (symbols or "").split(",") if word.strip()})),
+        start=None if start is None else start.date(),
+        end=None if end is None else end.date(),
+        params=tuple(param or ()),
+        size=_size(size),
+        costs=_costs(costs),
+        gate=not no_gate,
+        as_live=as_live,
+        close_out=close_out,
+        cash=_cash(cash),
+        engine=Engine(engine),
+        seed=seed,
+    )
+    _run(plan, json=json, fills=fills, report=report, keeps=not no_keep)
+
+
+def _run(
+    plan: "BacktestPlan", *, json: Path | None, fills: Path | None, report: Path | None, keeps: bool
+) -> None:
+    from tasks import backtest as work
+
+    settings = load_settings()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("bars", total=None)
+        done = work.run_backtest(
+            plan,
+            settings,
+            began=lambda count: progress.update(bar, description="sessions", total=count),
+            after=lambda hours: progress.advance(bar),
+        )
+    _show(done)
+    if fills is not None:
+        work.write_fills(done.fills, fills)
+        console().print(f"fills: {fills}")
+    if json is not None:
+        json.write_text(as_json({"run": done.run, "performance": done.performance}), encoding="utf-8")
+        console().print(f"numbers: {json}")
+    if report is not None:
+        work.report(done, report)
+        console().print(f"report: {report}")
+    if keeps:
+        waits = work.keep(done, settings)
+        console().print(
+            waits or f'kept as run {done.run.run_id} in {settings.store}: desk sql "FROM backtests"'
+        )
+
+
+def _show(done: "Backtest") -> None:
+    run, out = done.run, console()
+    account, trades, costs = done.performance.account, done.performance.trades, done.performance.costs
+    span = f"{run.first} to {run.last}, {account.sessions} sessions, {run.bars:,} bars"
+    table = grid(f"{run.strategy}: {span}", "", ">value", " ", "> value")
+    extremes = f"{_usd(trades.best_usd)}, {_usd(trades.worst_usd)}"
+    rows = (
+        ("final equity, USD", _usd(account.equity_end), "trades", f"{trades.trades:,}"),
+        ("profit, USD", _usd(account.profit_usd), "still open", f"{trades.still_open:,}"),
+        ("return", _percent(account.total_return_frac), "won", _percent(trades.win_rate_frac)),
+        (
+            "annual return",
+            _percent(account.annual_return_frac),
+            "profit factor",
+            _number(trades.profit_factor),
+        ),
+        ("volatility", _percent(account.volatility_frac), "mean, USD", _usd(trades.expectancy_usd)),
+        (
+            "Sharpe",
+            _number(account.sharpe),
+            "best, worst, USD",
+            extremes,
+        ),
+        ("Sortino", _number(account.sortino), "fills", f"{run.fills:,}"),
+        ("Calmar", _number(account.calmar), "traded, USD", _usd(costs.traded_usd)),
+        ("max drawdown", _percent(account.max_drawdown_frac), "fees, USD", _usd(costs.fees_usd)),
+        (
+            "time in market",
+            _percent(account.exposed_frac),
+            "spread, slippage, USD",
+            _usd(costs.spread_usd),
+        ),
+    )
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print(_conventions(done))
+    for note in done.notes:
+        out.print(note)
+    if done.denials:
+        most = sorted(done.denials.items(), key=lambda item: -item[1])
+        words = ", ".join(f"{reason} {count:,}" for reason, count in most[:DENIALS_SHOWN])
+        out.print(f"the gate denied {run.denied:,} of {run.denied + run.orders:,} intents: {words}")
+    out.print(f"{run.seconds:.2f} s, {run.bars / run.seconds:,.0f} bars/s; orders {run.orders_hash[:16]}")
+
+
+def _conventions(done: "Backtest") -> str:
+    run = done.run
+    costs = run.costs
+    charged = costs.spread_bps is not None or costs.regulatory_fees or costs.commission_per_share > 0
+    parts = (
+        f"engine {run.engine.value}",
+        f"size {run.size or 'allocation and slots'}",
+        "costs as given" if charged or costs.slippage_bps > 0 else "no costs",
+        "gate on" if run.gate else "no gate",
+        "closed out before the bell" if run.close_out else "held overnight",
+    )
+    return "; ".join(parts)
+
+
+def _size(words: str | None) -> "Size | None":
+    from schemas.research import Size
+
+    try:
+        found = Size.parse(words)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from error
+    return found if isinstance(found, Size) else None
+
+
+def _costs(words: str) -> "Costs":
+    from schemas.research import COSTS_BY_NAME
+
+    if words not in COSTS_BY_NAME:
+        raise ConfigError(f"--costs {words}: allowed are {', '.join(COSTS_BY_NAME)}")
+    return COSTS_BY_NAME[words]
+
+
+def _cash(words: str) -> Decimal:
+    try:
+        found = Decimal(words)
+    except InvalidOperation:
+        found = Decimal(0)
+    if not found.is_finite() or found <= 0:
+        raise ConfigError(f"--cash {words}: must be more than 0 USD")
+    return found
+
+
+def _usd(amount: float | None) -> str:
+    return NOTHING if amount is None else f"{amount:,.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.2%}"
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}"

@@ -1,0 +1,401 @@
+"""Run a backtest: bars from Parquet or the warehouse, a strategy from anywhere, and what came of it.
+
+Two ways to say by which rules. By default a backtest trades the idea as research does: market orders that
+fill at the next bar's open, positions held as long as the strategy says so, across sessions too, under the
+gate and limits of desk.yaml. With `as_live` the session's rules are desk.yaml's as well: marketable limit
+entries, close-out before the bell, allocation and slots; that is what the desk would have done. Without the
+gate nothing limits the idea: no limits, no loss latches, no protections.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from data.backtest_rows import SPOOL_FOLDER, backtest_rows, keep_backtest
+from data.bars_between import read_bars_between
+from data.warehouse import Warehouse
+from desk.adapters.system_clock import SystemClock
+from desk.errors import ConfigError, NoBars
+from desk.hours import from_new_york
+from desk.research.curve import equity_curve
+from desk.research.engine import Plan, Played, play
+from desk.research.performance import Performance, measure
+from desk.research.reel import Reel
+from desk.research.screen import Screen, Terms
+from desk.research.slate import Slate
+from desk.research.trades import round_trips
+from schemas.account import SessionHours
+from schemas.research import NO_COSTS, Costs, Engine, Run, Size, SizeKind
+from schemas.settings import EntryOrder, Settings, StrategySettings
+from strategies.base import Strategy, StrategyError
+from tasks.bar_files import read_bars, regular
+from tasks.resources import warehouse_path
+from tasks.strategy_source import make_strategy, read_params
+from tasks.tear_sheet import write_tear_sheet
+from tasks.trading import settings_hash
+
+HUGE = Decimal(10) ** 12  # a limit no account reaches
+CASH_DEFAULT = Decimal(100_000)
+SIZE_DEFAULT = Size(kind=SizeKind.EQUITY, amount=Decimal("0.1"))
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestPlan:
+    """What a person asked for."""
+
+    strategy: str  # a name, path/to/mine.py:MyIdea, or package.module:MyIdea
+    bars: Path | None = None  # None: the warehouse
+    symbols: tuple[str, ...] = ()  # none: all that have bars
+    start: date | None = None
+    end: date | None = None  # included
+    params: tuple[str, ...] = ()  # name=value
+    size: Size | None = None
+    costs: Costs = NO_COSTS
+    gate: bool = True
+    as_live: bool = False
+    close_out: bool | None = None  # None: as the mode has it
+    cash: Decimal = CASH_DEFAULT
+    engine: Engine = Engine.EXACT
+    skips: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backtest:
+    """What came of it."""
+
+    run: Run
+    bars: pl.DataFrame
+    fills: pl.DataFrame
+    trades: pl.DataFrame
+    curve: pl.DataFrame
+    performance: Performance
+    denials: Mapping[str, int] = field(default_factory=dict)  # by the gate's reason
+    notes: tuple[str, ...] = ()  # rows of bars left out and the like
+
+
+Progress = Callable[[SessionHours], None]
+
+
+def run_backtest(
+    plan: BacktestPlan, settings: Settings, *, began: Callable[[int], None], after: Progress
+) -> Backtest:
+    """Run a backtest.
+
+    Args:
+        plan: what was asked for.
+        settings: desk.yaml's.
+        began: told the number of sessions once the bars are there.
+        after: told of every session that is over.
+
+    Raises:
+        ConfigError: a path, a parameter or a combination is wrong.
+        NoBars: there is nothing to play.
+        BadBatch: a file is not of bars.
+    """
+    started_at, clock = SystemClock().now(), perf_counter()
+    bars, notes = _bars(plan, settings)
+    symbols = tuple(bars["symbol"].unique().sort().to_list())
+    strategy = _strategy(plan, symbols)
+    chosen = _settings(plan, settings, strategy)
+    played = _played(plan, chosen, strategy, bars, began=began, after=after)
+    curve = equity_curve(played.fills, bars, cash=plan.cash)
+    trades = round_trips(played.fills, bars)
+    performance = measure(cash=plan.cash, curve=curve, trades=trades, fills=played.fills, bars=bars)
+    size = chosen.strategies[0].size
+    asked: dict[str, object] = {
+        "engine": plan.engine,
+        "strategy": plan.strategy,
+        "params": _params(strategy),
+        "symbols": symbols,
+        "first": _day(bars["ts"].min()),
+        "last": _day(bars["ts"].max()),
+        "cash": plan.cash,
+        "size": "" if size is None else str(size),
+        "costs": plan.costs,
+        "gate": plan.gate,
+        "close_out": chosen.session.close_out,
+        "settings_hash": settings_hash(chosen),
+        "code_version": code_version(),
+        "data_hash": data_hash(bars),
+        "seed": plan.seed,
+    }
+    run = Run(
+        run_id=_run_id(asked),
+        started_at=started_at,
+        seconds=perf_counter() - clock,
+        bars=bars.height,
+        orders=played.orders,
+        fills=played.fills.height,
+        denied=played.denied,
+        orders_hash=played.orders_hash,
+        ledger_hash=played.ledger_hash,
+        final_equity=played.equity,
+        **asked,  # type: ignore[arg-type]  # one dictionary, so that nothing of the identity is left out
+    )
+    return Backtest(
+        run=run,
+        bars=bars,
+        fills=played.fills,
+        trades=trades,
+        curve=curve,
+        performance=performance,
+        denials=played.denials,
+        notes=notes,
+    )
+
+
+def keep(backtest: Backtest, settings: Settings) -> str | None:
+    """Keep a run in the warehouse; give None, or why its rows wait.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    warehouse = Warehouse(
+        warehouse_path(settings),
+        settings.store / SPOOL_FOLDER,
+        account=settings.account.name,
+        wall_clock=SystemClock().now,
+    )
+    rows = backtest_rows(
+        backtest.run,
+        performance=backtest.performance,
+        trades=backtest.trades,
+        curve=backtest.curve,
+        fills=backtest.fills,
+    )
+    return keep_backtest(warehouse, rows)
+
+
+def report(backtest: Backtest, path: Path) -> None:
+    """Write the tear sheet.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_tear_sheet(
+        backtest.run,
+        fills=backtest.fills,
+        bars=backtest.bars,
+        curve=backtest.curve,
+        trades=backtest.trades,
+        performance=backtest.performance,
+        path=path,
+    )
+
+
+def write_fills(fills: pl.DataFrame, path: Path) -> None:
+    """Write executions as CSV: ts (UTC, start of the bar that filled), symbol, side, qty, price, by time.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    plain = [
+        pl.col(name).cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+        for name in ("qty", "price")
+    ]
+    rows = fills.select(
+        pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), pl.col("symbol"), pl.col("side"), *plain
+    )
+    path.write_text(rows.write_csv(), encoding="utf-8")
+
+
+# ---- what is played -------------------------------------------------------------------------
+
+
+def _bars(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Give the bars and what is to be said of them."""
+    if plan.start is not None and plan.end is not None and plan.end < plan.start:
+        raise ConfigError(f"--start {plan.start} is after --end {plan.end}")
+    notes: list[str] = []
+    if plan.bars is None:
+        frame = regular(read_bars_between(warehouse_path(settings), symbols=plan.symbols))
+        source = str(warehouse_path(settings))
+    else:
+        read = read_bars(plan.bars, symbols=plan.symbols)
+        frame, source = read.frame, str(plan.bars)
+        if read.impossible:
+            notes.append(f"{read.impossible:,} rows that cannot be bars left out")
+        if read.outside:
+            notes.append(f"{read.outside:,} rows outside regular sessions left out")
+    midnight = time()
+    if plan.start is not None:
+        frame = frame.filter(pl.col("ts") >= from_new_york(plan.start, midnight))
+    if plan.end is not None:
+        frame = frame.filter(pl.col("ts") < from_new_york(plan.end + ONE_DAY, midnight))
+    if frame.height == 0:
+        raise NoBars(f"{source}: no bars from {plan.start or 'the first'} to {plan.end or 'the last'}")
+    return frame, tuple(notes)
+
+
+def _strategy(plan: BacktestPlan, symbols: tuple[str, ...]) -> Strategy:
+    try:
+        return make_strategy(plan.strategy, symbols, read_params(plan.params))
+    except StrategyError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _settings(plan: BacktestPlan, settings: Settings, strategy: Strategy) -> Settings:
+    """Give the settings the desk runs by; symbols of files are not held to Alpaca's alphabet."""
+    known = next((each for each in settings.strategies if each.name in (plan.strategy, strategy.name)), None)
+    base = known if known is not None else StrategySettings(name=strategy.name)
+    size = plan.size if plan.size is not None or plan.as_live else base.size or SIZE_DEFAULT
+    mine = base.model_copy(
+        update={
+            "name": strategy.name,
+            "symbols": strategy.symbols,
+            "params": dict(strategy.checked.model_dump()),
+            "size": size,
+        }
+    )
+    session = settings.session
+    if not plan.as_live:
+        session = session.model_copy(
+            update={"entry_order": EntryOrder.MARKET, "entry_ttl_minutes": None, "close_out": False}
+        )
+    if plan.close_out is not None:
+        session = session.model_copy(update={"close_out": plan.close_out})
+    holds = not session.close_out and (session.overnight or not plan.as_live)
+    session = session.model_copy(update={"overnight": holds})
+    changes: dict[str, object] = {"symbols": strategy.symbols, "strategies": (mine,), "session": session}
+    if not plan.gate:
+        changes["protections"] = ()
+        changes["risk"] = settings.risk.model_copy(
+            update={
+                "daily_loss_usd": HUGE,
+                "weekly_loss_usd": HUGE,
+                "drawdown_max_frac": HUGE,
+                "allow_short": True,
+            }
+        )
+    return settings.model_copy(update=changes)
+
+
+def _played(
+    plan: BacktestPlan,
+    settings: Settings,
+    strategy: Strategy,
+    bars: pl.DataFrame,
+    *,
+    began: Callable[[int], None],
+    after: Progress,
+) -> Played:
+    said = _said(strategy, bars)
+    if plan.engine is Engine.SCREEN:
+        return _screened(plan, settings, said, bars, strategy.name)
+    reel = Reel(bars)
+    began(len(reel.sessions))
+    return play(
+        Plan(
+            settings=settings,
+            reel=reel,
+            said={strategy.name: said},
+            strategies=(strategy,),
+            cash=plan.cash,
+            costs=plan.costs,
+            gate=plan.gate,
+            skips=plan.skips,
+            seed=plan.seed,
+        ),
+        after=after,
+    )
+
+
+def _said(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
+    """Ask a strategy of all bars.
+
+    Raises:
+        ConfigError: it raised, or said what is no signal.
+    """
+    try:
+        return strategy.signals(bars)
+    except Exception as error:  # a user's strategy may raise anything; whose it is stands in the words
+        raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
+
+
+def _screened(
+    plan: BacktestPlan, settings: Settings, said: pl.DataFrame, bars: pl.DataFrame, name: str
+) -> Played:
+    chosen = settings.strategies[0]
+    terms = Terms(
+        size=chosen.size,
+        session=settings.session,
+        costs=plan.costs,
+        exits=chosen.exits,
+        cash=plan.cash,
+        gate=plan.gate,
+        allow_short=settings.risk.allow_short,
+        allow_fractional=settings.risk.allow_fractional,
+    )
+    slate = Slate(bars)
+    screened = Screen(slate, terms).play(slate.targets(said))
+    fills = screened.fills(name)
+    equity = screened.summary().final_equity
+    orders = hashlib.sha256(fills.select("ts", "symbol", "side", "qty").write_csv().encode()).hexdigest()
+    return Played(
+        fills=fills,
+        cash=equity,
+        equity=equity,
+        orders=fills.height,
+        denied=0,
+        denials={},
+        visited=0,
+        orders_hash=orders,
+        ledger_hash="",
+        journal=None,
+    )
+
+
+# ---- identity -------------------------------------------------------------------------------
+
+
+def data_hash(bars: pl.DataFrame) -> str:
+    """Give a fingerprint of bars: symbols, instants, prices and volumes."""
+    digest = hashlib.blake2b(digest_size=16)
+    runs = bars["symbol"].rle().struct.unnest()
+    digest.update(json.dumps([runs["value"].to_list(), runs["len"].to_list()]).encode())
+    for name in ("ts", "open", "high", "low", "close", "volume"):
+        digest.update(bars[name].to_physical().to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def code_version() -> str:
+    """Give git's word for this program, with + where the checkout differs; "unknown" outside one."""
+    folder = Path(__file__).resolve().parent
+    try:
+        head = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def _params(strategy: Strategy) -> tuple[tuple[str, str], ...]:
+    found = strategy.checked.model_dump(mode="json")
+    return tuple((name, json.dumps(found[name])) for name in sorted(found))
+
+
+def _run_id(asked: Mapping[str, object]) -> str:
+    words = json.dumps({name: str(value) for name, value in asked.items()}, sort_keys=True)
+    return hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
+
+
+def _day(ts: object) -> date:
+    assert isinstance(ts, datetime), "ts is an instant"
+    return ts.astimezone(UTC).date()
