@@ -46,6 +46,7 @@ def render_tear_sheet(
     """Give the page's HTML; arguments as of `write_tear_sheet`."""
     symbols = by_key(trades, "symbol")
     table = by_minute(curve, trades, opening=float(run.cash), minutes=MINUTES_A_ROW)
+    table = table.filter((pl.col("pnl").abs() > 0) | (pl.col("trades") > 0))
     drawn = symbol if symbol is not None else prices.chosen_symbol(fills, bars)
     closed = trades.filter(pl.col("left_at").is_not_null()).sort("pnl", descending=True, maintain_order=True)
     moments = sharpe_moments(performance.days["return_frac"].cast(pl.Float64).fill_null(np.nan).to_numpy())

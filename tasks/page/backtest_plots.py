@@ -101,6 +101,9 @@ def exposure_figure(curve: pl.DataFrame) -> str | None:
             mode="lines",
             name=name,
             line={"color": colour, "width": 1.2, "shape": "hv"},
+            # Where only one side was held net lies upon gross: the area shows that both are there.
+            fill="tozeroy" if column == "gross_share" else "none",
+            fillcolor="rgba(139,148,163,0.22)",
             hovertemplate=scale.hover + "  %{y:.2f} %<extra>" + name + "</extra>",
         )
     figure.update_layout(

@@ -64,9 +64,9 @@ class Made:
 
 
 def make(bars: pl.DataFrame, fills: pl.DataFrame, *, costs: Costs = NO_COSTS) -> Made:
-    """Play fills on bars; one borrow is charged where there is a session."""
+    """Play fills on bars; one borrow is charged where there is a fill."""
     flows = pl.DataFrame(
-        [{"ts": ts, "kind": "borrow", "amount": Decimal("-12.5")} for ts in bars["ts"].head(1)],
+        [{"ts": ts, "kind": "borrow", "amount": Decimal("-12.5")} for ts in fills["ts"].head(1)],
         schema=FLOW_SCHEMA,
     )
     curve = equity_curve(fills, bars, cash=market.CASH, flows=flows)
@@ -162,8 +162,13 @@ def test_the_page_says_the_numbers_of_the_run(tmp_path: Path) -> None:
 
 def test_a_run_that_did_nothing_says_so() -> None:
     """No trade, no bar: sentences instead of plots, and no plotly where nothing is drawn."""
-    assert set(specs(page("idle"))) == {"equity", "minutes", "price-near", "price-far"}
-    for words in ("Nothing was ever held", "Nothing was traded", "No trade was closed"):
+    assert set(specs(page("idle"))) == {"equity", "price-near", "price-far"}
+    for words in (
+        "Nothing changed the account",
+        "Nothing was ever held",
+        "Nothing was traded",
+        "No trade was closed",
+    ):
         assert words in page("idle")
     assert specs(page("empty")) == {}
     assert len(page("empty")) < 60_000
