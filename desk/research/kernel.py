@@ -27,7 +27,7 @@ from desk.research.slate import (
     CENT,
     EQUITY,
     FAR,
-    MICRO_PER_CENT,
+    MICRO,
     MILLION,
     NOTIONAL,
     USD,
@@ -42,7 +42,6 @@ Rule = TypeVar("Rule", bound=Callable[..., object])
 
 # Why an order waits.
 NONE, ENTRY, LEVEL, PROTECTION = 0, 1, 2, 3
-EQUITY_OVERFLOW = -1  # instead of a number of executions: equity x size does not fit 64 bits
 ALMOST_FLAT = 1e-6  # a level nearer to zero may be zero in millionths
 
 
@@ -82,15 +81,20 @@ def fee_of(change: int, price: int, sec: int, taf: int, taf_cap: int, rules: Rul
 
 
 @compiled
+def part_of(amount: int, part: int) -> int:
+    """Give amount x part / 10^12, rounded down; exact, though the product would not fit 64 bits."""
+    high, low = amount // MILLION, amount % MILLION
+    whole, rest = part // MILLION, part % MILLION
+    return high * whole + (high * rest + low * whole + low * rest // MILLION) // MILLION
+
+
+@compiled
 def shares_of(strength: int, close: int, equity: int, rules: Rules) -> int:
-    """Give the whole shares of an entry at a level's strength; each product stays within 64 bits."""
-    amount, one_share = rules.size, MILLION
-    if rules.size_kind == NOTIONAL:
-        one_share = close * (MILLION // USD)
-    elif rules.size_kind == EQUITY:
-        amount, one_share = max(equity, 0) * rules.size, close * MILLION
-    whole, rest = amount // MILLION, amount % MILLION
-    return (whole * strength + rest * strength // MILLION) // one_share
+    """Give the whole shares of an entry at a level's strength."""
+    if rules.size_kind == EQUITY:
+        return part_of(max(equity, 0), rules.size * strength) // (close * MICRO)
+    one_share = close * MICRO if rules.size_kind == NOTIONAL else MILLION
+    return part_of(rules.size, strength * MILLION) // one_share
 
 
 @compiled
@@ -138,7 +142,7 @@ def execute(
     sessions: Ints,
     done: Ints,
 ) -> int:
-    """Execute a symbol's order at a bar's open, as number `count`; give what it takes from cash."""
+    """Execute a symbol's order at a bar's open, as number `count`; give what it takes of cash."""
     change, before = book[symbol, K.CHANGE], book[symbol, K.POSITION]
     price = price_of(opened, change > 0, rules)
     rates = sessions[session, S.SEC], sessions[session, S.TAF], sessions[session, S.TAF_CAP]
@@ -154,7 +158,7 @@ def execute(
         book[symbol, K.LOW], book[symbol, K.HIGH] = near_of(price, before + change, rules)
     sessions[session, S.FEES] += fee
     sessions[session, S.GAIN] -= change * price
-    taken: int = change * price
+    taken: int = change * price * MICRO + fee
     return taken
 
 
@@ -201,18 +205,18 @@ def look(
 
 
 @compiled
-def revalue(symbol: int, session: int, mark: int, book: Ints, sessions: Ints) -> None:
+def revalue(symbol: int, session: int, close: int, book: Ints, sessions: Ints) -> None:
     """Book what a position's worth changed by up to the end of a session."""
-    worth = book[symbol, K.POSITION] * mark
+    worth = book[symbol, K.POSITION] * close
     sessions[session, S.GAIN] += worth - book[symbol, K.WORTH]
     book[symbol, K.WORTH] = worth
 
 
 @compiled
 def equity_of(cash: int, book: Ints) -> int:
-    """Give cash and positions at their newest marks."""
+    """Give cash and positions at their newest closes, millionths of a USD."""
     for symbol in range(len(book)):
-        cash += book[symbol, K.POSITION] * book[symbol, K.MARK]
+        cash += book[symbol, K.POSITION] * book[symbol, K.CLOSE] * MICRO
     return cash
 
 
@@ -220,7 +224,6 @@ def equity_of(cash: int, book: Ints) -> int:
 def play_alone(
     opens: Ints,
     closes: Ints,
-    marks: Ints,
     targets: Floats,
     rules: Rules,
     blocks: Ints,
@@ -232,8 +235,7 @@ def play_alone(
 
     Args:
         opens: by row: what an order executes at.
-        closes: by row: what sizes and stops look at.
-        marks: by row: what positions are worth.
+        closes: by row: what sizes and stops look at, and what positions are worth.
         targets: by row; NaN where there is no opinion.
         rules: how it is played; not a size that is a share of equity.
         blocks: by block, columns of `Block`.
@@ -247,6 +249,8 @@ def play_alone(
         begin, end, leave_from = blocks[block, B.FIRST], blocks[block, B.END], blocks[block, B.LEAVE_FROM]
         why, position, stopped = book[symbol, K.WHY], book[symbol, K.POSITION], book[symbol, K.STOPPED]
         low, high = book[symbol, K.LOW], book[symbol, K.HIGH]
+        if leave_from < end:
+            why = NONE  # what was ordered for the day before ended at its bell
         for row in range(begin, end):
             if why != NONE:
                 execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
@@ -257,7 +261,7 @@ def play_alone(
                 continue
             look(row, targets[row], closes[row], 0, symbol, block, rules, blocks, book)
             why, stopped = book[symbol, K.WHY], book[symbol, K.STOPPED]
-        revalue(symbol, session, marks[end - 1], book, sessions)
+        revalue(symbol, session, closes[end - 1], book, sessions)
     return count
 
 
@@ -265,7 +269,6 @@ def play_alone(
 def play_together(
     opens: Ints,
     closes: Ints,
-    marks: Ints,
     targets: Floats,
     rules: Rules,
     blocks: Ints,
@@ -281,7 +284,6 @@ def play_together(
     Args:
         opens: as for `play_alone`, and so on to `done`.
         closes: the same.
-        marks: the same.
         targets: the same.
         rules: the same; of any size.
         blocks: the same.
@@ -292,22 +294,19 @@ def play_together(
         minutes: where each minute begins in `rows`; one more at the end.
         block_of: by row.
     """
-    count, cash, session = 0, rules.cash, -1
-    room = FAR // rules.size  # what equity times the size may come to
+    count, cash = 0, rules.cash
     for minute in range(len(minutes) - 1):
         begin, end = minutes[minute], minutes[minute + 1]
-        now = blocks[block_of[rows[begin]], B.SESSION]
-        if now != session and session >= 0:
-            # A session's fees leave cash at its end, rounded up to the cent.
-            cash -= -(-sessions[session, S.FEES] // MICRO_PER_CENT) * CENT
-        session = now
+        session = blocks[block_of[rows[begin]], B.SESSION]
         for place in range(begin, end):
-            row = rows[place]
-            symbol = blocks[block_of[row], B.SYMBOL]
+            row, block = rows[place], block_of[rows[place]]
+            symbol = blocks[block, B.SYMBOL]
+            if row == blocks[block, B.FIRST] and blocks[block, B.LEAVE_FROM] < blocks[block, B.END]:
+                book[symbol, K.WHY] = NONE  # what was ordered for the day before ended at its bell
             if book[symbol, K.WHY] != NONE:
                 cash -= execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
                 count += 1
-            book[symbol, K.MARK] = marks[row]
+            book[symbol, K.CLOSE] = closes[row]
         equity = -1  # known when somebody asks
         for place in range(begin, end):
             row, block = rows[place], block_of[rows[place]]
@@ -318,9 +317,7 @@ def play_together(
             ):
                 if position == 0 and equity < 0:
                     equity = max(equity_of(cash, book), 0)
-                    if equity > room:
-                        return EQUITY_OVERFLOW
                 look(row, targets[row], closes[row], equity, symbol, block, rules, blocks, book)
             if row + 1 == blocks[block, B.END]:
-                revalue(symbol, session, marks[row], book, sessions)
+                revalue(symbol, session, closes[row], book, sessions)
     return count

@@ -29,10 +29,9 @@ from desk.research.returns import daily_returns, sharpe_ratio
 from desk.research.slate import (
     BOOK,
     BPS_UNITS,
-    CENT,
     DONE,
     EQUITY,
-    MICRO_PER_CENT,
+    MICRO,
     MILLION,
     NOTIONAL,
     SESSION,
@@ -46,8 +45,8 @@ from desk.research.slate import (
 from schemas.research import FILL_SCHEMA, NO_COSTS, Costs, Size, SizeKind
 from schemas.settings import EntryOrder, ExitsAt, ExitSettings, SessionSettings
 
-# Ten times this still fits 64 bits where one entry takes all of the equity.
-CASH_MAX = Decimal(40_000_000)
+# A thousandfold of this fits 64 bits in every product of the kernel.
+CASH_MAX = Decimal(1_000_000_000)
 _KINDS = {SizeKind.SHARES: SHARES, SizeKind.NOTIONAL: NOTIONAL, SizeKind.EQUITY: EQUITY}
 
 
@@ -113,20 +112,20 @@ def _uncovered(terms: Terms) -> Iterator[str]:
         yield "trailing stops"
     if exits is not None and exits.at is not ExitsAt.DESK:
         yield "stops and targets that rest at the broker (exits.at: auto)"
-    if terms.cash > CASH_MAX or terms.cash % CENT_USD != 0:
-        yield f"cash of {terms.cash} USD (whole cents up to {CASH_MAX:,})"
+    if terms.cash > CASH_MAX:
+        yield f"cash over {CASH_MAX:,} USD"
     for name, number, step in _numbers(terms):
         if number % step != 0:
             yield f"{name} {number} with more decimals than {step}"
 
 
-CENT_USD = Decimal(CENT) / USD
 _MILLIONTH = Decimal(1) / MILLION
 
 
 def _numbers(terms: Terms) -> Iterator[tuple[str, Decimal, Decimal]]:
     """Give the numbers that must be whole multiples of a step: name, number, step."""
     costs, exits = terms.costs, terms.exits
+    yield "cash", terms.cash, _MILLIONTH
     if terms.size is not None:
         yield "size", terms.size.amount, _MILLIONTH
     yield "spread", costs.spread_bps or ZERO, Decimal(USD) / BPS_UNITS
@@ -161,7 +160,7 @@ def _rules(terms: Terms) -> Rules:
         stop=0 if stop is None else int(stop * MILLION),
         target=0 if target is None else int(target * MILLION),
         allow_short=terms.allow_short,
-        cash=int(terms.cash * USD),
+        cash=int(terms.cash * MILLION),
     )
 
 
@@ -193,9 +192,6 @@ class Screen:
 
         Args:
             targets: by row of the slate, NaN where there is no opinion (`Slate.targets`).
-
-        Raises:
-            NotCovered: the account grew past what fits 64 bits.
         """
         # Here and not above: importing numba takes half a second, which who plays nothing need not wait.
         from desk.research.kernel import play_alone, play_together
@@ -205,13 +201,11 @@ class Screen:
         sessions, book, done = self._sessions, self._book, self._done
         book[:] = 0
         sessions[:, SESSION.GAIN :] = 0
-        tape = slate.opens, slate.closes, slate.marks
+        tape = slate.opens, slate.closes
         if rules.size_kind == EQUITY:
             count = play_together(*tape, targets, rules, self._blocks, sessions, book, done, *slate.minutes)
         else:
             count = play_alone(*tape, targets, rules, self._blocks, sessions, book, done)
-        if count < 0:
-            raise NotCovered((f"an account that grew from {self.terms.cash:,} USD past 64 bits",))
         return Played(
             slate=slate,
             terms=self.terms,
@@ -235,29 +229,26 @@ class Played:
 
     @cached_property
     def equity_by_session(self) -> Ints:
-        """Give the account's value at each session's end, its fees taken, in 1/10,000 USD."""
-        # Fees of a session leave cash together, rounded up to the cent (desk/fees.py).
-        fees = -(-self.fees // MICRO_PER_CENT) * CENT
-        equity: Ints = int(self.terms.cash * USD) + np.cumsum(self.gains - fees)
+        """Give the account's value at each session's end, millionths of a USD."""
+        equity: Ints = int(self.terms.cash * MILLION) + np.cumsum(self.gains * MICRO - self.fees)
         return equity
 
     def daily_pnl(self) -> Floats:
         """Give each session's P&L after fees, USD."""
-        opening = np.append(int(self.terms.cash * USD), self.equity_by_session[:-1])
-        pnl: Floats = (self.equity_by_session - opening) / USD
+        pnl: Floats = (self.gains * MICRO - self.fees) / MILLION
         return pnl
 
     def summary(self) -> Summary:
         """Give the numbers a search looks at."""
         executions, last = len(self.done), int(self.equity_by_session[-1])
-        returns = daily_returns(self.equity_by_session / USD, opening=float(self.terms.cash))
+        returns = daily_returns(self.equity_by_session / MILLION, opening=float(self.terms.cash))
         return Summary(
             executions=executions,
             trades=(executions - self.open_positions) // 2,  # a position is opened and closed by one each
-            pnl=last / USD - float(self.terms.cash),
+            pnl=float(self.daily_pnl().sum()),
             fees=float(self.fees.sum()) / MILLION,
             sharpe=None if returns is None else sharpe_ratio(returns),
-            final_equity=Decimal(last) / USD,
+            final_equity=Decimal(last) / MILLION,
         )
 
     def fills(self, strategy: str = "") -> pl.DataFrame:
@@ -268,7 +259,6 @@ class Played:
         row, change = done[:, DONE.ROW], done[:, DONE.CHANGE]
         symbol = np.searchsorted(slate.starts, row, side="right") - 1
         ts = pl.Series(slate.ts[row]).cast(FILL_SCHEMA["ts"])
-        to_micro = MILLION // USD
         columns = {
             "ts": ts,
             "filled_at": ts,
@@ -276,9 +266,9 @@ class Played:
             "symbol": pl.Series(slate.symbols, dtype=pl.String())[symbol],
             "side": pl.Series(np.where(change > 0, "buy", "sell"), dtype=pl.String()),
             "qty": _decimals(np.abs(change), "qty", places=0),
-            "price": _decimals(done[:, DONE.PRICE] * to_micro, "price", places=6),
+            "price": _decimals(done[:, DONE.PRICE] * MICRO, "price", places=6),
             "fee": _decimals(done[:, DONE.FEE], "fee", places=6),
-            "reference_price": _decimals(done[:, DONE.REFERENCE] * to_micro, "reference_price", places=6),
+            "reference_price": _decimals(done[:, DONE.REFERENCE] * MICRO, "reference_price", places=6),
             "client_order_id": pl.repeat("", len(row), dtype=pl.String(), eager=True),
         }
         return pl.DataFrame(columns, schema=FILL_SCHEMA)

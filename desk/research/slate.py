@@ -1,10 +1,11 @@
 """Bars and rules as the screen's kernel reads them: whole numbers in arrays, made once for many runs.
 
-Theory of operation. Prices, cash and equity are in 1/10,000 USD (the step of the venue's tape), fees in
-millionths of a USD, shares whole; what is a fraction (levels, stops, sizes) in millionths. Bars lie symbol
+Theory of operation. Prices are in 1/10,000 USD (the step of the venue's tape), money in millionths of a USD,
+shares whole; what is a fraction (levels, stops, sizes) in millionths. Bars lie symbol
 after symbol, each symbol's in order of time, cut into blocks of one symbol and session; a row is a bar's
 place in that order. What the bell forbids is three rows of each block: from `enter_until` on nothing is
-opened, from `decide_until` on no level is looked at, and from `leave_from` on what is held is closed.
+opened, from `decide_until` on no level is looked at, and from `leave_from` on what is held is closed; where
+there is such a row, orders stand for the day.
 
 Left out: prices finer than a millionth of a dollar, which have no place here and are refused by name.
 """
@@ -28,10 +29,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 MILLION = 1_000_000
-USD = 10_000  # money units in a dollar
+USD = 10_000  # prices: units in a dollar
 CENT = 100
+MICRO = 100  # millionths of a USD in a unit of price
 BPS_UNITS = 100_000_000  # spreads and slippage are in 1/10,000 of a basis point
-MICRO_PER_CENT = 10_000
 FAR = 1 << 62  # a price no close reaches
 
 DAY_US = 24 * 60 * MINUTE_US
@@ -60,7 +61,7 @@ class SessionColumns(NamedTuple):
     SEC: int = 0  # of sales: hundredths of a USD per million USD
     TAF: int = 1  # millionths of a USD a share sold
     TAF_CAP: int = 2  # millionths of a USD an execution
-    GAIN: int = 3  # written: change of cash and positions, before fees
+    GAIN: int = 3  # written: change of cash and positions before fees, in units of price
     FEES: int = 4  # written: millionths of a USD
 
 
@@ -76,7 +77,7 @@ class BookColumns(NamedTuple):
     STOPPED: int = 6  # the side that protection closed, while its level counts for nothing; 0: none
     STOPPED_IN: int = 7  # the session of that
     WORTH: int = 8  # of the position at the end of its last session
-    MARK: int = 9  # its newest, where the symbols share an account
+    CLOSE: int = 9  # its newest, where the symbols share an account
 
 
 class DoneColumns(NamedTuple):
@@ -104,7 +105,7 @@ class Rules(NamedTuple):
     stop: int  # millionths of the entry's price; 0: none
     target: int  # the same
     allow_short: bool
-    cash: int
+    cash: int  # millionths of a USD
 
 
 class Slate:
@@ -135,12 +136,10 @@ class Slate:
         self.sessions = tuple(_session(int(day)) for day in known)
         self._check(starts, first, session)
         opens, closes = _millionths(bars["open"]), _millionths(bars["close"])
-        marks = _half_even(closes, MILLION // USD)
-        self.opens = _half_even(opens, MILLION // USD)  # what an order executes at
-        self.closes = np.where(
-            closes >= MILLION, _half_even(closes, MICRO_PER_CENT) * CENT, marks
-        )  # at ticks
-        self.marks = marks  # the close as printed: what a position is worth
+        self.opens = _half_even(opens, MICRO)  # what an order executes at
+        # At the nearest tick: what sizes and stops look at, and what positions are worth.
+        in_cents = _half_even(closes, CENT * MICRO) * CENT
+        self.closes: Ints = np.where(closes >= MILLION, in_cents, _half_even(closes, MICRO))
         self.starts = starts  # by symbol: its first row; one more at the end
         self.first: Ints = first  # by block: its first row
         self.end: Ints = np.append(first[1:], len(self.ts))

@@ -16,11 +16,12 @@ plays, for each minute with a bar:
      other sign was seen since.
 
 3. With close-out: at `close_out_minutes` before the bell every position without an order gets an exit, and
-   entries not yet executed are canceled; from `no_entry_minutes` before the bell no entry is made; and from
-   the close-out to the bell no level is looked at.
+   entries not yet executed are canceled; from `no_entry_minutes` before the bell no entry is made; from the
+   close-out to the bell no level is looked at; and orders stand for the day, so one whose symbol had no more
+   bar ends at the bell.
 
 Equity, for sizes that are a share of it, is cash and positions at the newest closes when the minute is over.
-Fees leave cash at the end of the session they belong to, rounded up to the cent.
+Fees leave cash with their execution, to the millionth.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,7 +75,7 @@ class Outcome:
     """What was played."""
 
     fills: list[PlainFill]  # by time, then symbol
-    equity_by_day: dict[date, Decimal]  # at each session's end, its fees taken
+    equity_by_day: dict[date, Decimal]  # at each session's end
     final_equity: Decimal
 
 
@@ -92,10 +93,9 @@ class Book:
 
 @dataclass
 class Ledger:
-    """Cash, what is owed, and what was executed."""
+    """Cash and what was executed."""
 
     cash: Decimal
-    owed: Decimal = Decimal(0)
     fills: list[PlainFill] = field(default_factory=list)
 
 
@@ -159,8 +159,8 @@ def play(
                     allow_short=allow_short,
                 )
             minute = decided_at
-        ledger.cash -= ledger.owed.quantize(CENT, ROUND_CEILING)
-        ledger.owed = Decimal(0)
+        if close_out:
+            end_orders(books)
         equity_by_day[hours.session_date] = worth(ledger, books)
     return Outcome(ledger.fills, equity_by_day, worth(ledger, books))
 
@@ -174,8 +174,7 @@ def execute(book: Book, bar: PlainBar, ledger: Ledger, costs: Costs, day: date) 
     price = fill_price(bar.open, side, costs)
     fee = fee_of(side, abs(change), price, day, costs)
     ledger.fills.append(PlainFill(bar.ts, bar.symbol, side.value, abs(change), price, fee, reference))
-    ledger.cash -= change * price
-    ledger.owed += fee
+    ledger.cash -= change * price + fee
     book.stopped, book.stopped_on = 0, None
     if kind == "protection":
         book.stopped, book.stopped_on = (1 if book.qty > 0 else -1), day
@@ -225,6 +224,12 @@ def leave_everything(books: Mapping[str, Book]) -> None:
         if book.qty != 0 and book.order is None:
             assert book.close is not None, "what is held has had a bar"
             book.order = ("close-out", -book.qty, tick_near(book.close))
+
+
+def end_orders(books: Mapping[str, Book]) -> None:
+    """End what was ordered for the day only."""
+    for book in books.values():
+        book.order = None
 
 
 def is_reached(book: Book, close: Decimal, *, stop_frac: Decimal | None, target_frac: Decimal | None) -> bool:
@@ -278,7 +283,7 @@ def worth(ledger: Ledger, books: Mapping[str, Book]) -> Decimal:
     for book in books.values():
         if book.qty != 0:
             assert book.close is not None, "what is held has had a bar"
-            total += book.qty * book.close.quantize(TAPE_STEP, ROUND_HALF_EVEN)
+            total += book.qty * tick_near(book.close)
     return total
 
 

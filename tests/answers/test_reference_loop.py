@@ -82,6 +82,19 @@ def test_close_out_sells_at_the_first_open_from_its_minute_on() -> None:
     ]
 
 
+def test_with_close_out_an_order_ends_at_the_bell() -> None:
+    """No bar after the close-out: what is held stays, and leaves on the next session's close-out."""
+    tape = bars(
+        (at(0), "10.00", "10.00"), (at(1), "10.00", "10.00"),
+        (at(0, FRIDAY), "11.00", "11.00"), (at(205, FRIDAY), "12.00", "12.00"),
+    )  # fmt: skip
+    days = hours(date(2025, 11, 26), date(2025, 11, 28))
+
+    outcome = play(tape, {"A": {at(0): 1.0}}, days, size=SHARES, close_out=True)
+
+    assert told(outcome) == [(at(1), "buy", "100", "10.0000"), (at(205, FRIDAY), "sell", "100", "12.0000")]
+
+
 def test_after_a_stop_the_level_has_to_be_left_before_it_opens_again() -> None:
     """Bought at 10.00, the stop of 1 % is 9.90: reached at 9.90, sold at 9.80; long again only after flat."""
     tape = bars(*((at(n), opened, closed) for n, (opened, closed) in enumerate((
@@ -99,7 +112,7 @@ def test_after_a_stop_the_level_has_to_be_left_before_it_opens_again() -> None:
     ]
 
 
-def test_costs_go_against_the_trader_and_fees_leave_at_the_sessions_end() -> None:
+def test_costs_and_fees_go_against_the_trader() -> None:
     """Spread 10 bps of 100.00 is 5 cents a side, slippage 2 bps 2 cents; 99.93 sold pays TAF and commission.
 
     Commission: max(100 x 0.005, 1.00) = 1.00 each. On 2025-11-26 the SEC takes nothing, TAF 0.000166 a share.
@@ -117,7 +130,7 @@ def test_costs_go_against_the_trader_and_fees_leave_at_the_sessions_end() -> Non
 
     assert told(outcome) == [(at(1), "buy", "100", "100.0700"), (at(2), "sell", "100", "99.9300")]
     assert [fill.fee for fill in outcome.fills] == [Decimal("1.000000"), Decimal("1.016600")]
-    assert outcome.final_equity == Decimal(100_000) - 14 - Decimal("2.02")
+    assert outcome.final_equity == Decimal(100_000) - 14 - Decimal("2.0166")
 
 
 def test_sizes_are_floored_at_the_close_known_when_the_order_is_made() -> None:
