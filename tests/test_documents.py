@@ -1,22 +1,19 @@
 """The documents say what the code does: commands, diagram, headings, links, tests they name."""
 
 import ast
+import json
 import re
 import shlex
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 
-from cli.main import app
-from desk.exchange.generated import generate
-from desk.hours import session_hours
+from cli.main import app, run
 from desk.lifecycle import diagram
+from desk.research.honesty import Check
 from schemas.orders import Reason
 from schemas.risk import BreakKind, LatchName
-from schemas.signals import SignalContract
 from strategies import registry
 from tests.house import CHECKOUT, ROOMS
 
@@ -159,20 +156,46 @@ def test_every_strategy_and_parameter_is_in_the_guide() -> None:
     }
 
 
-def test_the_guides_example_is_a_strategy_without_look_ahead() -> None:
-    """The strategy printed in the guide runs, and its signals on a prefix equal those on the whole."""
-    example = re.search(r"```python\n(.*?)```", text_of("strategies.md"), re.DOTALL)
-    assert example is not None
-    names: dict[str, Any] = {}
-    exec(example.group(1).replace("@register\n", ""), names)
-    strategy = names["Breakout"](["AAPL"], {"bars": 3})
-    frame = generate(1, "AAPL", session_hours(date(2025, 11, 28)))  # type: ignore[arg-type]  # it is a session
+@pytest.mark.parametrize(("name", "class_name"), [("breakout", "Breakout"), ("three_down", "ThreeDown")])
+def test_the_guides_files_are_honest_strategies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, class_name: str
+) -> None:
+    """Each file printed in the guide, saved as it stands, passes every check of `desk check`."""
+    blocks = re.findall(r"```python\n(.*?)```", text_of("strategies.md"), re.DOTALL)
+    (file,) = [block for block in blocks if f"class {class_name}(" in block]
+    path = tmp_path / f"{name}.py"
+    path.write_text(file, encoding="utf-8")
 
-    whole, prefix = strategy.signals(frame), strategy.signals(frame.head(50))
+    code = run(["check", f"{path}:{class_name}", "--cuts", "12", "--json"])
 
-    SignalContract.validate(whole)
-    assert prefix.height == 48  # from the third bar on
-    assert whole.head(prefix.height).equals(prefix)
+    report = json.loads(capsys.readouterr().out)
+    assert (code, report["name"]) == (0, name)
+    assert {each["check"]: each["words"] for each in report["findings"] if each["verdict"] != "holds"} == {}
+
+
+def test_the_guide_prints_what_the_check_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The words of `desk check` in the guide are the command's, and its table of checks is complete."""
+    page = text_of("strategies.md")
+    path = tmp_path / "breakout.py"
+    path.write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], encoding="utf-8")
+
+    run(["check", f"{path}:Breakout"])
+
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    printed = re.search(r"```\n(breakout .*?)```", page, re.DOTALL)
+    assert printed is not None
+    for line in printed[1].strip().splitlines():
+        assert line.strip() == "..." or " ".join(line.split()) in out, line
+    assert re.findall(r"^\| `(\w+)` \| [^`]", page, re.MULTILINE)[: len(Check)] == list(Check)
+
+
+def test_every_shipped_strategy_has_a_place_for_its_result() -> None:
+    """Each strategy's out-of-sample result has a marked place, filled or said to be missing."""
+    page = text_of("strategies.md")
+
+    assert sorted(
+        re.findall(r"^<!-- out-of-sample: (\w+) -->\nOut of sample: ", page, re.MULTILINE)
+    ) == sorted(registry.names())
 
 
 def test_phases_of_the_readme_are_the_deployments() -> None:
