@@ -6,6 +6,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
+from desk.research import curve as curve_module
 from desk.research.curve import Book, equity_curve, extend_curve
 from schemas.bars import RAW_SCHEMA
 from schemas.research import EQUITY_SCHEMA, FILL_SCHEMA, FLOW_SCHEMA
@@ -205,6 +206,31 @@ def test_months_in_turn_are_the_whole(cut: int) -> None:
     assert found.drop("equity", "gross", "net").equals(whole.drop("equity", "gross", "net"))
     for name in ("equity", "gross", "net"):
         assert found[name].to_list() == pytest.approx(whole[name].to_list(), abs=1e-6)
+
+
+def test_a_position_keeps_its_mark_until_it_prints_again() -> None:
+    """Held over the cut between two stretches, a symbol without a first bar is worth its last close."""
+    next_day = OPEN + timedelta(days=1)
+    _, book = extend_curve(
+        Book(cash=100.0), fills_of(fill("A", 0, "buy", "2", "10")), frame(bar("A", 0, 11.0))
+    )
+
+    later = frame(bar("B", 0, 5.0, start=next_day), bar("A", 2, 12.0, start=next_day))
+    curve, after = extend_curve(book, fills_of(), later)
+
+    assert curve["equity"].to_list() == [102.0, 104.0]
+    assert after == Book(cash=80.0, units={"A": 2_000_000_000}, marks={"A": 12.0})
+
+
+def test_sessions_copied_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many sessions' closes are in memory together changes nothing."""
+    bars = market.make_bars()
+    fills = market.make_fills(bars, wild=True)
+    whole = equity_curve(fills, bars, cash=market.CASH)
+
+    monkeypatch.setattr(curve_module, "SESSIONS_AT_ONCE", 2)
+
+    assert equity_curve(fills, bars, cash=market.CASH).equals(whole)
 
 
 def test_fills_without_any_bar_are_refused() -> None:

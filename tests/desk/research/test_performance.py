@@ -170,6 +170,14 @@ def test_losing_everything_is_said() -> None:
     assert found.account.sharpe is None
 
 
+def test_a_fall_from_the_first_minute_counts() -> None:
+    """The opening cash is a peak: what the first fill lost at once is a drawdown."""
+    found, _, _ = measured(frame(bar("A", 0, 9.0)), fills_of(fill("A", 0, "buy", "10", "10")), cash="100")
+
+    assert found.account.max_drawdown_usd == pytest.approx(10.0)
+    assert found.account.max_drawdown_frac == pytest.approx(0.1)
+
+
 def test_a_debt_has_no_ratios() -> None:
     """A day that begins below zero has no return, and so the run no ratio of returns."""
     found, _, _ = measured(*odd_runs()["debt"], cash="100")
