@@ -51,7 +51,8 @@ class Cycle:
         self.bars = bars
         self._stated: dict[str, Decimal] = {}  # the broker's prices of what is held and has no bar of ours
         self._hours: SessionHours | None = None
-        self._reentry = Reentry(session_date)
+        protected = any(each.exits is not None for each in desk.settings.strategies)
+        self._reentry = Reentry(session_date, protected=protected)
 
     def begin(self, hours: SessionHours) -> None:
         """Begin the session."""

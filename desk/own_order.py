@@ -93,27 +93,28 @@ class Order:
         against = left - self.filled_qty if self.has_legs_against else ZERO
         return max(ZERO, self.filled_qty - self.intent.qty, against)
 
-    def step_of(self, fill: Fill) -> OrderEvent:
-        """Give what an execution does: quantities decide whether it completes the order.
+    @property
+    def step(self) -> OrderEvent:
+        """Give what the newest execution did: quantities decide whether it completed the order.
 
         More than was asked for completes it too, because the money moved; reconcile makes it a break.
         """
-        after = self.filled_by(fill)
-        if after.filled_qty < self.intent.qty:
+        if self.filled_qty < self.intent.qty:
             return OrderEvent.PARTIAL_FILL
-        if self.has_legs_against and (after.left_qty or ZERO) < after.filled_qty:
+        if self.has_legs_against and (self.left_qty or ZERO) < self.filled_qty:
             return OrderEvent.PARTIAL_FILL
         return OrderEvent.FILL
 
-    def filled_by(self, fill: Fill) -> "Order":
+    def filled_by(self, fill: Fill, *, changed_at: datetime) -> "Order":
         """Give the order with an execution counted, its state as it was."""
         if self.has_legs_against and fill.side is not self.intent.side:
-            return replace(self, left_qty=(self.left_qty or ZERO) + fill.qty)
+            return replace(self, left_qty=(self.left_qty or ZERO) + fill.qty, changed_at=changed_at)
         return replace(
             self,
             filled_qty=self.filled_qty + fill.qty,
             filled_notional=self.filled_notional + fill.qty * fill.price,
             broker_order_id=self.broker_order_id or fill.broker_order_id,
+            changed_at=changed_at,
         )
 
 

@@ -71,10 +71,10 @@ class Portfolio:
         """Raise `IllegalTransition` if the event cannot be applied; nothing changes."""
         step = _ORDER_STEPS.get(type(event))
         if step is not None:
-            client_order_id: str = event.client_order_id  # type: ignore[union-attr]  # all order steps carry it
-            self._moved(client_order_id, step)
+            order = self._order(event.client_order_id)  # type: ignore[union-attr]  # all order steps carry it
+            _after(order, step)
         elif isinstance(event, ev.FillRecorded) and not self.has_execution(event.fill):
-            self._filled(event.fill)
+            self._filled(event.fill, event.at)
         elif isinstance(event, ev.OrderPlanned) and event.intent.client_order_id in self.orders:
             raise IllegalTransition(f"order {event.intent.client_order_id} is already planned")
 
@@ -94,19 +94,19 @@ class Portfolio:
             raise IllegalTransition(f"order {client_order_id} was never planned")
         return order
 
-    def _moved(self, client_order_id: str, step: OrderEvent) -> Order:
-        order = self._order(client_order_id)
-        try:
-            return replace(order, state=transition(order.state, step))
-        except IllegalTransition as error:
-            raise IllegalTransition(f"order {client_order_id}: {error}") from error
+    def _step(self, event: Any, step: OrderEvent, **changes: Any) -> None:
+        """Move an order along, with what else the event says of it."""
+        order = self._order(event.client_order_id)
+        changed = replace(order, state=_after(order, step), changed_at=event.at, **changes)
+        self.orders[event.client_order_id] = changed
 
-    def _filled(self, fill: Fill) -> Order | None:
+    def _filled(self, fill: Fill, at: datetime) -> Order | None:
         """Give the order after the fill; None for an execution booked to EXTERNAL."""
         if fill.strategy == EXTERNAL and fill.client_order_id not in self.orders:
             return None
         order = self._order(fill.client_order_id)
-        return self._moved(fill.client_order_id, order.step_of(fill)).filled_by(fill)
+        filled = order.filled_by(fill, changed_at=at)
+        return replace(filled, state=_after(order, filled.step))
 
     # ---- questions ------------------------------------------------------------------------
 
@@ -210,6 +210,14 @@ def replay(events: Iterable[ev.AnyEvent]) -> Portfolio:
     return portfolio
 
 
+def _after(order: Order, step: OrderEvent) -> OrderState:
+    """Give an order's state after a step; raises `IllegalTransition`, naming the order."""
+    try:
+        return transition(order.state, step)
+    except IllegalTransition as error:
+        raise IllegalTransition(f"order {order.intent.client_order_id}: {error}") from error
+
+
 # ---- handlers: one per event that changes state ------------------------------------------------
 
 
@@ -271,56 +279,44 @@ def _order_planned(p: Portfolio, e: ev.OrderPlanned) -> None:
 
 
 def _order_acknowledged(p: Portfolio, e: ev.OrderAcknowledged) -> None:
-    order = p._moved(e.client_order_id, OrderEvent.ACKNOWLEDGED)
-    p.orders[e.client_order_id] = replace(
-        order, broker_order_id=e.broker_order_id, leg_ids=e.leg_ids or order.leg_ids, changed_at=e.at
-    )
+    legs = {"leg_ids": e.leg_ids} if e.leg_ids else {}
+    p._step(e, OrderEvent.ACKNOWLEDGED, broker_order_id=e.broker_order_id, **legs)
 
 
 def _order_replaced(p: Portfolio, e: ev.OrderReplaced) -> None:
-    order = p._moved(e.client_order_id, OrderEvent.REPLACED)
-    p.orders[e.client_order_id] = replace(order, replaced_by=e.by, changed_at=e.at)
+    p._step(e, OrderEvent.REPLACED, replaced_by=e.by)
 
 
 def _order_stepped(p: Portfolio, e: Any) -> None:
-    order = p._moved(e.client_order_id, _ORDER_STEPS[type(e)])
-    p.orders[e.client_order_id] = replace(order, changed_at=e.at)
+    p._step(e, _ORDER_STEPS[type(e)])
 
 
 def _order_rejected(p: Portfolio, e: ev.OrderRejected) -> None:
-    order = p._moved(e.client_order_id, OrderEvent.REJECTED)
-    p.orders[e.client_order_id] = replace(order, message=f"{e.code} {e.message}".strip(), changed_at=e.at)
+    p._step(e, OrderEvent.REJECTED, message=f"{e.code} {e.message}".strip())
 
 
 def _order_outcome_lost(p: Portfolio, e: ev.OrderOutcomeLost) -> None:
-    order = p._moved(e.client_order_id, OrderEvent.OUTCOME_LOST)
-    p.orders[e.client_order_id] = replace(
-        order, message=e.cause, changed_at=e.at, lost_at=order.lost_at or e.at
-    )
+    lost_at = p._order(e.client_order_id).lost_at
+    p._step(e, OrderEvent.OUTCOME_LOST, message=e.cause, lost_at=lost_at or e.at)
 
 
 def _order_probed(p: Portfolio, e: ev.OrderProbed) -> None:
-    order = p._moved(e.client_order_id, OrderEvent.PROBED)
-    p.orders[e.client_order_id] = replace(order, probes=order.probes + 1, probed_at=e.at, changed_at=e.at)
+    probes = p._order(e.client_order_id).probes
+    p._step(e, OrderEvent.PROBED, probes=probes + 1, probed_at=e.at)
 
 
 def _cancel_requested(p: Portfolio, e: ev.CancelRequested) -> None:
-    order = p._moved(e.client_order_id, OrderEvent.CANCEL_REQUESTED)
-    p.orders[e.client_order_id] = replace(
-        order,
-        cancel_requested_at=e.at,
-        cancel_asked_at=order.cancel_asked_at or e.at,
-        changed_at=e.at,
-    )
+    asked_at = p._order(e.client_order_id).cancel_asked_at
+    p._step(e, OrderEvent.CANCEL_REQUESTED, cancel_requested_at=e.at, cancel_asked_at=asked_at or e.at)
 
 
 def _fill_recorded(p: Portfolio, e: ev.FillRecorded) -> None:
     fill = e.fill
     if p.has_execution(fill):
         return
-    order = p._filled(fill)
+    order = p._filled(fill, e.at)
     if order is not None:
-        p.orders[fill.client_order_id] = replace(order, changed_at=e.at)
+        p.orders[fill.client_order_id] = order
     else:
         foreign = [b for b, item in p.to_book.items() if item.kind is BreakKind.FOREIGN_FILL]
         for break_id in [b for b in foreign if p.to_book[b].key == fill.symbol]:

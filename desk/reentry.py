@@ -18,13 +18,16 @@ from desk.sizer import Key, Level
 class Reentry:
     """Keeps levels back after protective exits; remembers which were left."""
 
-    def __init__(self, session_date: date) -> None:
-        """Remember nothing of the day yet."""
+    def __init__(self, session_date: date, *, protected: bool = True) -> None:
+        """Remember nothing of the day yet; where no position is ever `protected`, nothing needs to be."""
         self.session_date = session_date
+        self._protected = protected
         self._left: set[str] = set()  # protective exits since which the level was left
 
     def admitted(self, levels: Sequence[Level], portfolio: Portfolio) -> Sequence[Level]:
         """Give the minute's levels without those that would reopen a protected position."""
+        if not self._protected:
+            return levels
         closed = stopped_out(portfolio, self.session_date)
         return [level for level in levels if self._admits(closed, level)] if closed else levels
 

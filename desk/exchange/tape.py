@@ -18,7 +18,17 @@ from typing import Protocol, runtime_checkable
 import polars as pl
 
 from desk.exchange.market import Market, frame_of
-from desk.exchange.matching import Bar, Print, Rules, prints, quote, tape_price
+from desk.exchange.matching import (
+    PRINT_SPACING,
+    PRINTS_PER_MINUTE,
+    Bar,
+    Print,
+    Rules,
+    is_sound,
+    prints,
+    quote,
+    tape_price,
+)
 from desk.exchange.revisions import first_prints
 from schemas.account import SessionHours
 from schemas.bars import RAW_SCHEMA, UTC_US
@@ -31,6 +41,7 @@ EXTENDED_BEFORE = timedelta(hours=5, minutes=30)  # a session date begins at 04:
 CACHE_MINUTES = (
     32  # minutes of prints kept per symbol: matching and quotes ask for the newest again and again
 )
+LAST_PRINT_AFTER = (PRINTS_PER_MINUTE - 1) * PRINT_SPACING  # of a minute, its close
 LOOK_BACK_MINUTES = 1440  # bound of the search for the last sound print: a day has no more minutes
 # One row for each time a minute is published.
 PUBLICATION_SCHEMA: dict[str, pl.DataType] = {
@@ -87,6 +98,7 @@ class Tape:
         self._only = symbols
         self._rules = rules
         self._priors: dict[str, Decimal | None] = {}
+        self._marks: dict[str, tuple[datetime, Decimal | None]] = {}  # the newest asked for, and when
         self._lanes: dict[str, Lane | None] = {}
         self._silences: dict[str, list[Silence]] = {}
         self._table: pl.DataFrame | None = None
@@ -275,6 +287,16 @@ class Tape:
 
     def mark(self, symbol: str, now: datetime) -> Decimal | None:
         """Give the price of a share: last sound print, else prior close, else the day's first price."""
+        known_at, known = self._marks.get(symbol, (None, None))
+        if known_at != now:
+            known = self._mark(symbol, now)
+            self._marks[symbol] = now, known
+        return known
+
+    def _mark(self, symbol: str, now: datetime) -> Decimal | None:
+        plain = self._plain_mark(symbol, now)
+        if plain is not None:
+            return plain
         last = self.last(symbol, now)
         if last is not None:
             return last.price
@@ -287,6 +309,26 @@ class Tape:
             for seen in self._prints(lane, place):
                 return seen.price
         return None
+
+    def _plain_mark(self, symbol: str, now: datetime) -> Decimal | None:
+        """Give the open of a minute that has just begun or the close of one that is over, without its prints.
+
+        Both are prints whatever the band, which is laid around them. None where it is not that plain.
+        """
+        lane = self._lane(symbol)
+        place = -1 if lane is None else bisect_right(lane.starts, now) - 1
+        if lane is None or place < 0:
+            return None
+        bar, age = lane.bars[place], now - lane.starts[place]
+        if not is_sound(bar) or (bar.volume <= 0 and self._rules.participation is not None):
+            return None
+        if age < PRINT_SPACING:
+            price = tape_price(bar.open)
+        elif age >= LAST_PRINT_AFTER:
+            price = tape_price(bar.close)
+        else:
+            return None
+        return price if price > 0 else None
 
     def quote(self, symbol: str, now: datetime) -> tuple[Decimal, Decimal] | None:
         """Give (bid, ask) around the mark."""

@@ -82,6 +82,7 @@ class Foresight(Rhythm):
         self._hours: SessionHours | None = None
         self._edges: tuple[datetime, ...] = ()
         self._next: list[tuple[int, int]] = []  # by opinion: the position's sign, and the next acting minute
+        self._by_minute: dict[str, tuple[Floats, Floats]] = {}  # by symbol, of the session
         self._values: tuple[int, Flags] | None = None  # as of a seq: the minutes that are disturbed
 
     def minutes(self, hours: SessionHours) -> Iterator[datetime]:
@@ -91,6 +92,7 @@ class Foresight(Rhythm):
         self._opinions.open(hours)
         self._next = [(SILENT, NEVER)] * len(self._opinions.all)
         self._values = None
+        self._by_minute = {}
         self._seen = self._journal.seq
         place = 0
         while place < len(edges):
@@ -167,7 +169,8 @@ class Foresight(Rhythm):
     def _contradicts(self, said: Said, held: int) -> Flags:
         """Tell of every minute whether its opinion asks for another position than is held."""
         acting = {1: (0, -1), -1: (0, 1), 0: (1, -1) if self._settings.risk.allow_short else (1,)}[held]
-        return np.isin(said.signs, acting)
+        flags: Flags = said.signs == acting[0]
+        return flags | (said.signs == acting[1]) if len(acting) > 1 else flags
 
     def _disturbed(self) -> Flags:
         """Tell of every minute whether the value of what is held is near a limit or has moved."""
@@ -200,6 +203,12 @@ class Foresight(Rhythm):
 
     def _prices(self, symbol: str) -> tuple[Floats, Floats]:
         """Give, by minute, the newest close, and the print the venue values by when the minute is decided."""
+        found = self._by_minute.get(symbol)
+        if found is None:
+            found = self._by_minute[symbol] = self._find_prices(symbol)
+        return found
+
+    def _find_prices(self, symbol: str) -> tuple[Floats, Floats]:
         assert self._hours is not None, "minutes comes first"
         track, rows = self._reel.tracks[symbol], self._reel.grid(self._hours, symbol)
         closes = np.where(rows >= 0, track.close[rows], 0.0)
