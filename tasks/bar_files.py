@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from desk.errors import BadBatch, ConfigError, NoBars
 from desk.exchange.market import listed, raw_frame
 from desk.hours import FIRST_DAY, LAST_DAY, sessions_between
-from schemas.bars import UTC_US, possible_bar
+from desk.tape import microseconds
+from schemas.bars import possible_bar
 
-_HOURS = {"date": pl.Date(), "opens_at": UTC_US, "closes_at": UTC_US}
+DAY = timedelta(days=1)
+DAY_US = 86_400_000_000
+EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ def read_bars(path: Path, *, symbols: Sequence[str] = (), newest: int | None = N
     """
     frames = [_read(file, symbols) for file in _files(path, symbols=symbols, newest=newest)]
     rows = pl.concat(frames)
-    able = rows.filter(possible_bar().fill_null(value=False)).unique(["symbol", "ts"], keep="last")
-    frame = regular(able).sort("symbol", "ts")
+    able = _once(rows.filter(possible_bar().fill_null(value=False)).sort("symbol", "ts", maintain_order=True))
+    frame = regular(able)
     there = frame["symbol"].unique().sort().to_list()
     lacking = [symbol for symbol in symbols if symbol not in there]
     if lacking or not there:
@@ -55,27 +59,30 @@ def read_bars(path: Path, *, symbols: Sequence[str] = (), newest: int | None = N
 
 def regular(bars: pl.DataFrame) -> pl.DataFrame:
     """Keep the bars of regular sessions: [open, close) of days that have one."""
-    days = bars["ts"].dt.date().unique().drop_nulls()
-    known = days.filter((days >= FIRST_DAY) & (days < LAST_DAY))
-    if known.len() == 0:
+    if bars.height == 0:
+        return bars
+    # Looked up by number of the day, in arrays: a join costs ten times as much, and a year has a million bars.
+    ts = bars["ts"].to_physical().to_numpy()
+    day = ts // DAY_US
+    first = max(int(day.min()), (FIRST_DAY - EPOCH).days)
+    last = min(int(day.max()), (LAST_DAY - EPOCH).days - 1)
+    if first > last:
         return bars.clear()
-    first, last = known.min(), known.max()
-    assert isinstance(first, date), "a date's least is a date"
-    assert isinstance(last, date), "and its greatest"
-    hours = pl.DataFrame(
-        [(each.session_date, each.opens_at, each.closes_at) for each in sessions_between(first, last + DAY)],
-        schema=_HOURS,
-        orient="row",
-    )
-    return (
-        bars.with_columns(pl.col("ts").dt.date().alias("date"))
-        .join(hours, on="date", how="inner", maintain_order="left")
-        .filter((pl.col("ts") >= pl.col("opens_at")) & (pl.col("ts") < pl.col("closes_at")))
-        .drop(list(_HOURS))
-    )
+    opens, closes = np.zeros((2, last - first + 1), np.int64)
+    for each in sessions_between(EPOCH + first * DAY, EPOCH + (last + 1) * DAY):
+        number = (each.session_date - EPOCH).days - first
+        opens[number], closes[number] = microseconds(each.opens_at), microseconds(each.closes_at)
+    place = np.clip(day - first, 0, last - first)
+    inside = (ts >= opens[place]) & (
+        ts < closes[place]
+    )  # a day beyond the calendar is in no session of another
+    return bars if inside.all() else bars.filter(pl.Series(inside))
 
 
-DAY = timedelta(days=1)
+def _once(bars: pl.DataFrame) -> pl.DataFrame:
+    """Keep the last row of each symbol and minute of sorted bars; looking is cheap, removing is not."""
+    again = (bars["symbol"] == bars["symbol"].shift(-1)) & (bars["ts"] == bars["ts"].shift(-1))
+    return bars.filter(~again.fill_null(value=False)) if again.any() else bars
 
 
 def _files(path: Path, *, symbols: Sequence[str], newest: int | None) -> list[Path]:
