@@ -102,7 +102,9 @@ class ExitSettings(Section):
 class StrategySettings(Section):
     """One strategy to run."""
 
-    name: str = Field(description="A registered strategy: `desk doctor` lists them.")
+    name: str = Field(
+        description="A name `desk doctor` lists, path/to/mine.py:MyIdea, or package.module:MyIdea."
+    )
     symbols: tuple[Symbol, ...] | None = Field(None, description="Default: the desk's symbols.")
     allocation_frac: Decimal = Field(
         Decimal("0.25"), gt=0, le=1, description="Share of equity this strategy may use."
