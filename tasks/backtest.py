@@ -103,10 +103,10 @@ def run_backtest(
         BadBatch: a file is not of bars.
     """
     started_at, clock = SystemClock().now(), perf_counter()
-    bars, notes = _bars(plan, settings)
+    bars, notes = bars_of(plan, settings)
     symbols = tuple(bars["symbol"].unique().sort().to_list())
     strategy = _strategy(plan, symbols)
-    chosen = _settings(plan, settings, strategy)
+    chosen = settings_of(plan, settings, strategy)
     played = _played(plan, chosen, strategy, bars, began=began, after=after)
     curve = equity_curve(played.fills, bars, cash=plan.cash)
     trades = round_trips(played.fills, bars)
@@ -212,8 +212,14 @@ def write_fills(fills: pl.DataFrame, path: Path) -> None:
 # ---- what is played -------------------------------------------------------------------------
 
 
-def _bars(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Give the bars and what is to be said of them."""
+def bars_of(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Give the bars, of the regular session, sorted by (symbol, ts), and what is to be said of them.
+
+    Raises:
+        ConfigError: there is no such path, or the days are the wrong way round.
+        NoBars: there is none.
+        BadBatch: a file is not of bars.
+    """
     if plan.start is not None and plan.end is not None and plan.end < plan.start:
         raise ConfigError(f"--start {plan.start} is after --end {plan.end}")
     notes: list[str] = []
@@ -244,7 +250,7 @@ def _strategy(plan: BacktestPlan, symbols: tuple[str, ...]) -> Strategy:
         raise ConfigError(str(error)) from error
 
 
-def _settings(plan: BacktestPlan, settings: Settings, strategy: Strategy) -> Settings:
+def settings_of(plan: BacktestPlan, settings: Settings, strategy: Strategy) -> Settings:
     """Give the settings the desk runs by; symbols of files are not held to Alpaca's alphabet."""
     known = next((each for each in settings.strategies if each.name in (plan.strategy, strategy.name)), None)
     base = known if known is not None else StrategySettings(name=strategy.name)
@@ -289,7 +295,7 @@ def _played(
     began: Callable[[int], None],
     after: Progress,
 ) -> Played:
-    said = _said(strategy, bars)
+    said = said_by(strategy, bars)
     if plan.engine is Engine.SCREEN:
         return _screened(plan, settings, said, bars, strategy.name)
     reel = Reel(bars)
@@ -310,7 +316,7 @@ def _played(
     )
 
 
-def _said(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
+def said_by(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
     """Ask a strategy of all bars.
 
     Raises:
@@ -322,11 +328,10 @@ def _said(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
         raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
 
 
-def _screened(
-    plan: BacktestPlan, settings: Settings, said: pl.DataFrame, bars: pl.DataFrame, name: str
-) -> Played:
+def terms_of(plan: BacktestPlan, settings: Settings) -> Terms:
+    """Give what the screen plays by; the settings are those of `settings_of`."""
     chosen = settings.strategies[0]
-    terms = Terms(
+    return Terms(
         size=chosen.size,
         session=settings.session,
         costs=plan.costs,
@@ -336,8 +341,13 @@ def _screened(
         allow_short=settings.risk.allow_short,
         allow_fractional=settings.risk.allow_fractional,
     )
+
+
+def _screened(
+    plan: BacktestPlan, settings: Settings, said: pl.DataFrame, bars: pl.DataFrame, name: str
+) -> Played:
     slate = Slate(bars)
-    screened = Screen(slate, terms).play(slate.targets(said))
+    screened = Screen(slate, terms_of(plan, settings)).play(slate.targets(said))
     fills = screened.fills(name)
     equity = screened.summary().final_equity
     orders = hashlib.sha256(fills.select("ts", "symbol", "side", "qty").write_csv().encode()).hexdigest()
