@@ -205,6 +205,16 @@ def look(
 
 
 @compiled
+def turns(row: int, symbol: int, close: int, block: int, blocks: Ints, book: Ints) -> bool:
+    """Order the exit of what an entry has just opened when the close-out begins; tell whether it did."""
+    position = book[symbol, K.POSITION]
+    if row != blocks[block, B.OUT] or position == 0:
+        return False
+    book[symbol, K.WHY], book[symbol, K.CHANGE], book[symbol, K.REFERENCE] = LEVEL, -position, close
+    return True
+
+
+@compiled
 def revalue(symbol: int, session: int, close: int, book: Ints, sessions: Ints) -> None:
     """Book what a position's worth changed by up to the end of a session."""
     worth = book[symbol, K.POSITION] * close
@@ -218,6 +228,34 @@ def equity_of(cash: int, book: Ints) -> int:
     for symbol in range(len(book)):
         cash += book[symbol, K.POSITION] * book[symbol, K.CLOSE] * MICRO
     return cash
+
+
+@compiled
+def look_around(
+    begin: int,
+    end: int,
+    cash: int,
+    rows: Ints,
+    block_of: Ints,
+    targets: Floats,
+    closes: Ints,
+    rules: Rules,
+    blocks: Ints,
+    book: Ints,
+) -> None:
+    """Look at all bars of a minute, with the equity of the moment."""
+    equity = -1  # known when somebody asks
+    for place in range(begin, end):
+        row, block = rows[place], block_of[rows[place]]
+        symbol = blocks[block, B.SYMBOL]
+        position, stopped = book[symbol, K.POSITION], book[symbol, K.STOPPED]
+        low, high = book[symbol, K.LOW], book[symbol, K.HIGH]
+        leaves = row >= blocks[block, B.LEAVE_FROM]
+        if not leaves and is_idle(targets[row], position, closes[row], low, high, stopped):
+            continue
+        if position == 0 and equity < 0:
+            equity = max(equity_of(cash, book), 0)
+        look(row, targets[row], closes[row], equity, symbol, block, rules, blocks, book)
 
 
 @compiled
@@ -250,11 +288,14 @@ def play_alone(
         why, position, stopped = book[symbol, K.WHY], book[symbol, K.POSITION], book[symbol, K.STOPPED]
         low, high = book[symbol, K.LOW], book[symbol, K.HIGH]
         if leave_from < end:
-            why = NONE  # what was ordered for the day before ended at its bell
+            why = book[symbol, K.WHY] = NONE  # what was ordered for the day before ended at its bell
         for row in range(begin, end):
             if why != NONE:
                 execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
                 count += 1
+                if turns(row, symbol, closes[row - 1], block, blocks, book):
+                    execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
+                    count += 1
                 why, position, stopped = NONE, book[symbol, K.POSITION], book[symbol, K.STOPPED]
                 low, high = book[symbol, K.LOW], book[symbol, K.HIGH]
             if row < leave_from and is_idle(targets[row], position, closes[row], low, high, stopped):
@@ -277,6 +318,7 @@ def play_together(
     done: Ints,
     rows: Ints,
     minutes: Ints,
+    follows: Ints,
     block_of: Ints,
 ) -> int:
     """Play minute after minute, all symbols of one account; give the number of executions.
@@ -292,32 +334,35 @@ def play_together(
         done: the same.
         rows: by time, then symbol.
         minutes: where each minute begins in `rows`; one more at the end.
+        follows: by minute: whether it begins when the one before it ends.
         block_of: by row.
     """
-    count, cash = 0, rules.cash
-    for minute in range(len(minutes) - 1):
+    count, cash, last = 0, rules.cash, len(minutes) - 2
+    for minute in range(last + 1):
         begin, end = minutes[minute], minutes[minute + 1]
-        session = blocks[block_of[rows[begin]], B.SESSION]
+        # Orders that waited execute; then the minute before is looked at; then what was made executes too.
+        for again in range(1 + follows[minute]):
+            if again == 1:
+                before = minutes[minute - 1]
+                look_around(before, begin, cash, rows, block_of, targets, closes, rules, blocks, book)
+            for place in range(begin, end):
+                row, block = rows[place], block_of[rows[place]]
+                symbol, session = blocks[block, B.SYMBOL], blocks[block, B.SESSION]
+                if row == blocks[block, B.FIRST] and blocks[block, B.LEAVE_FROM] < blocks[block, B.END]:
+                    book[symbol, K.WHY] = NONE  # what was ordered for the day before ended at its bell
+                if book[symbol, K.WHY] == NONE:
+                    continue
+                cash -= execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
+                count += 1
+                if turns(row, symbol, closes[row - 1], block, blocks, book):
+                    cash -= execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
+                    count += 1
         for place in range(begin, end):
             row, block = rows[place], block_of[rows[place]]
             symbol = blocks[block, B.SYMBOL]
-            if row == blocks[block, B.FIRST] and blocks[block, B.LEAVE_FROM] < blocks[block, B.END]:
-                book[symbol, K.WHY] = NONE  # what was ordered for the day before ended at its bell
-            if book[symbol, K.WHY] != NONE:
-                cash -= execute(row, opens[row], symbol, session, count, rules, book, sessions, done)
-                count += 1
             book[symbol, K.CLOSE] = closes[row]
-        equity = -1  # known when somebody asks
-        for place in range(begin, end):
-            row, block = rows[place], block_of[rows[place]]
-            symbol, position = blocks[block, B.SYMBOL], book[blocks[block, B.SYMBOL], K.POSITION]
-            low, high, stopped = book[symbol, K.LOW], book[symbol, K.HIGH], book[symbol, K.STOPPED]
-            if row >= blocks[block, B.LEAVE_FROM] or not is_idle(
-                targets[row], position, closes[row], low, high, stopped
-            ):
-                if position == 0 and equity < 0:
-                    equity = max(equity_of(cash, book), 0)
-                look(row, targets[row], closes[row], equity, symbol, block, rules, blocks, book)
             if row + 1 == blocks[block, B.END]:
-                revalue(symbol, session, closes[row], book, sessions)
+                revalue(symbol, blocks[block, B.SESSION], closes[row], book, sessions)
+        if minute == last or follows[minute + 1] == 0:
+            look_around(begin, end, cash, rows, block_of, targets, closes, rules, blocks, book)
     return count

@@ -184,8 +184,8 @@ class Screen:
         )
         self._sessions = slate.fees(regulatory=terms.costs.regulatory_fees)
         self._book = np.empty((len(slate.symbols), len(BOOK)), dtype=np.int64)
-        # A bar executes one order at most. Pages nobody writes to cost no memory.
-        self._done = np.empty((len(slate.ts), len(DONE)), dtype=np.int64)
+        # A bar executes one order, or two where the close-out begins. Pages nobody writes to cost no memory.
+        self._done = np.empty((len(slate.ts) + len(slate.first), len(DONE)), dtype=np.int64)
 
     def play(self, targets: Floats) -> "Played":
         """Play one array of levels.

@@ -53,6 +53,7 @@ class BlockColumns(NamedTuple):
     ENTER_UNTIL: int = 4  # rows: what the bell forbids
     DECIDE_UNTIL: int = 5
     LEAVE_FROM: int = 6
+    OUT: int = 7  # the row that opens when the close-out begins; -1: there is none
 
 
 class SessionColumns(NamedTuple):
@@ -172,12 +173,16 @@ class Slate:
         return np.array(opens, dtype=np.int64), np.array(closes, dtype=np.int64)
 
     @cached_property
-    def minutes(self) -> tuple[Ints, Ints, Ints]:
-        """Give rows by time, then symbol; where each minute begins in them; and the block of each row."""
+    def minutes(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Give rows by time, then symbol; where each minute begins in them, one more at the end.
+
+        And whether a minute begins when the one before it in the array ends; and the block of each row.
+        """
         rows = np.argsort(self.ts, kind="stable")  # rows are sorted by symbol already
         ts = self.ts[rows]
         begins = np.append(np.flatnonzero(np.append(True, ts[1:] != ts[:-1])), len(ts))
-        return rows, begins, np.repeat(np.arange(len(self.first)), self.end - self.first)
+        follows = np.append(0, np.diff(ts[begins[:-1]]) == MINUTE_US)
+        return rows, begins, follows, np.repeat(np.arange(len(self.first)), self.end - self.first)
 
     def blocks(self, *, close_out: bool, close_out_minutes: int, no_entry_minutes: int) -> Ints:
         """Give the blocks with what the bell forbids; columns of `BLOCK`."""
@@ -186,15 +191,21 @@ class Slate:
         made[:, BLOCK.SYMBOL] = np.searchsorted(self.starts, self.first, side="right") - 1
         made[:, BLOCK.SESSION] = self.session
         made[:, BLOCK.ENTER_UNTIL :] = self.end[:, np.newaxis]
+        made[:, BLOCK.OUT] = -1
         if close_out:
             # An order is made a minute after the left edge of its bar. An entry whose symbol has no bar
-            # between its minute and the close-out would be canceled, so it is not made.
+            # between its minute and the close-out would be canceled, so it is not made; but one that meets
+            # the open of the close-out's very minute executes first.
             out = self._rows_before(timedelta(minutes=close_out_minutes), 0)
-            no_entry = self._rows_before(timedelta(minutes=no_entry_minutes), MINUTE_US)
+            bells = self._edges(timedelta(minutes=close_out_minutes))[1][self.session]
+            is_met = (out < self.end) & (self.ts[np.minimum(out, self.end - 1)] == bells)
             leave_from = np.maximum(out - 1, self.first)
-            made[:, BLOCK.ENTER_UNTIL] = np.minimum(no_entry, leave_from)
+            until = max(no_entry_minutes, close_out_minutes)
+            no_entry = self._rows_before(timedelta(minutes=until), MINUTE_US)
+            made[:, BLOCK.ENTER_UNTIL] = np.minimum(no_entry, np.where(is_met, out, leave_from))
             made[:, BLOCK.DECIDE_UNTIL] = self._rows_before(timedelta(minutes=close_out_minutes), MINUTE_US)
             made[:, BLOCK.LEAVE_FROM] = leave_from
+            made[:, BLOCK.OUT] = np.where(is_met, out, -1)
         return made
 
     def _rows_before(self, before: timedelta, shift: int) -> Ints:

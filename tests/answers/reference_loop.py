@@ -2,12 +2,12 @@
 
 Plain Python over bars in order of time, Decimals for money, no polars in the loop, nothing compiled, nothing
 shared with what it judges but the calendar, the fee tables and the records of `schemas.research`. What it
-plays, for each minute with a bar:
+plays at the beginning of each minute:
 
-1. Every symbol with an order and a bar of this minute executes at that bar's open, whichever session the bar
-   is in. Costs: the open (four decimals), plus for a buy, less for a sale, half of max(spread, one tick) and
-   the slippage, rounded to the tick against the trader; no costs, no rounding.
-2. The closes of the minute become known, and each symbol with a bar of this minute may make an order:
+1. Orders that wait and whose symbol has a bar of this minute execute at its open, whichever session it is in.
+   Costs: the open (four decimals), plus for a buy, less for a sale, half of max(spread, one tick) and the
+   slippage, rounded to the tick against the trader; no costs, no rounding.
+2. The closes of the minute before become known, and each symbol with a bar of it may make an order:
 
    - a position whose level is zero or of the other sign: an exit of all of it;
    - else a position whose close has reached its stop or target: an exit, by protection;
@@ -15,12 +15,14 @@ plays, for each minute with a bar:
      thing filled in this session was an exit by protection of the same side, until a level of zero or of the
      other sign was seen since.
 
-3. With close-out: at `close_out_minutes` before the bell every position without an order gets an exit, and
-   entries not yet executed are canceled; from `no_entry_minutes` before the bell no entry is made; from the
-   close-out to the bell no level is looked at; and orders stand for the day, so one whose symbol had no more
-   bar ends at the bell.
+3. Orders just made execute at this minute's open too, where there is a bar; else they wait.
 
-Equity, for sizes that are a share of it, is cash and positions at the newest closes when the minute is over.
+With close-out, `close_out_minutes` before the bell, entries that wait are canceled and every position
+without an order gets an exit; from `no_entry_minutes` before the bell no entry is made; from the close-out to
+the bell no level is looked at; and orders stand for the day, so one whose symbol had no more bar ends at the
+bell.
+
+Equity, for sizes that are a share of it, is cash and positions at the newest closes after step 1.
 Fees leave cash with their execution, to the millionth.
 """
 
@@ -129,21 +131,19 @@ def play(
     for hours in sorted(sessions, key=lambda each: each.opens_at):
         out_at = hours.closes_at - timedelta(minutes=close_out_minutes)
         no_entry_at = hours.closes_at - timedelta(minutes=max(no_entry_minutes, close_out_minutes))
-        is_out = False
-        minute = hours.opens_at
-        while minute < hours.closes_at:
-            if close_out and minute >= out_at and not is_out:
-                is_out = True
-                leave_everything(books)
-            now_bars = by_ts.get(minute, [])
-            for bar in now_bars:
+        now = hours.opens_at
+        while now <= hours.closes_at:
+            opening = by_ts.get(now, []) if now < hours.closes_at else []
+            ended = by_ts.get(now - MINUTE, []) if now > hours.opens_at else []
+            for bar in opening:
                 execute(books[bar.symbol], bar, ledger, costs, hours.session_date)
-            for bar in now_bars:
+            for bar in ended:
                 books[bar.symbol].close = bar.close
-            decided_at = minute + MINUTE
+            if close_out and now == out_at:
+                leave_everything(books)
             equity = worth(ledger, books)
-            for bar in now_bars:
-                if close_out and decided_at >= out_at:
+            for bar in ended:
+                if close_out and now >= out_at:
                     continue
                 level = levels.get(bar.symbol, {}).get(bar.ts)
                 decide(
@@ -153,16 +153,19 @@ def play(
                     day=hours.session_date,
                     size=size,
                     equity=equity,
-                    may_enter=not close_out or decided_at < no_entry_at,
+                    may_enter=not close_out or now < no_entry_at,
                     stop_frac=stop_frac,
                     target_frac=target_frac,
                     allow_short=allow_short,
                 )
-            minute = decided_at
+            for bar in opening:
+                execute(books[bar.symbol], bar, ledger, costs, hours.session_date)
+            now += MINUTE
         if close_out:
             end_orders(books)
         equity_by_day[hours.session_date] = worth(ledger, books)
-    return Outcome(ledger.fills, equity_by_day, worth(ledger, books))
+    fills = sorted(ledger.fills, key=lambda fill: (fill.ts, fill.symbol))
+    return Outcome(fills, equity_by_day, worth(ledger, books))
 
 
 def execute(book: Book, bar: PlainBar, ledger: Ledger, costs: Costs, day: date) -> None:

@@ -95,6 +95,19 @@ def test_with_close_out_an_order_ends_at_the_bell() -> None:
     assert told(outcome) == [(at(1), "buy", "100", "10.0000"), (at(205, FRIDAY), "sell", "100", "12.0000")]
 
 
+def test_an_entry_that_executes_at_the_close_out_leaves_at_the_same_open() -> None:
+    """The order of minute 203 meets the open of minute 205, when the desk closes out."""
+    tape = bars((at(203, FRIDAY), "10.00", "10.00"), (at(205, FRIDAY), "11.00", "11.00"))
+    days = hours(date(2025, 11, 28))
+
+    outcome = play(tape, {"A": {at(203, FRIDAY): 1.0}}, days, size=SHARES, close_out=True, no_entry_minutes=1)
+
+    assert told(outcome) == [
+        (at(205, FRIDAY), "buy", "100", "11.0000"),
+        (at(205, FRIDAY), "sell", "100", "11.0000"),
+    ]
+
+
 def test_after_a_stop_the_level_has_to_be_left_before_it_opens_again() -> None:
     """Bought at 10.00, the stop of 1 % is 9.90: reached at 9.90, sold at 9.80; long again only after flat."""
     tape = bars(*((at(n), opened, closed) for n, (opened, closed) in enumerate((
