@@ -16,7 +16,7 @@ import polars as pl
 from desk.desk import Desk
 from desk.dispatcher import cancel, place
 from desk.errors import BrokerUnavailable
-from desk.gate import Judge, review_all
+from desk.gate import GateView, Judge, review_all
 from desk.intake import Bars
 from desk.protections import protect_entries
 from desk.protector import release
@@ -24,6 +24,7 @@ from desk.reentry import Reentry
 from desk.sizer import Level, Skip, leaving_protected, levels_of, sizing, unwanted_entries
 from desk.views import MarketView, gate_view, sizing_view
 from schemas.account import BrokerAccount, SessionHours
+from schemas.events import Mark, Sight
 from schemas.orders import Approval
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Cycle:
         self._hours: SessionHours | None = None
         protected = any(each.exits is not None for each in desk.settings.strategies)
         self._reentry = Reentry(session_date, protected=protected)
+        # The newest minute with intents, the seq of its books, and what was looked at.
+        self._seen: tuple[datetime, int, MarketView, GateView, Mapping[str, Decimal]] | None = None
 
     def begin(self, hours: SessionHours) -> None:
         """Begin the session."""
@@ -92,7 +95,10 @@ class Cycle:
             cancel(self.desk, working, cause="the level was left")
         sized = sizing(levels, view)
         protect_entries(self.desk)  # a fill that was learned in this minute counts for its entries
-        judged = self.judge(sized.intents, gate_view(self.desk, market), self.desk.settings.risk)
+        seen = gate_view(self.desk, market)
+        if sized.intents:
+            self._seen = minute, self.desk.journal.seq, market, seen, self._stated
+        judged = self.judge(sized.intents, seen, self.desk.settings.risk)
         place(self.desk, judged)
         _tell_skipped(minute, sized.skipped)
         approved = sum(1 for _, verdict in judged if isinstance(verdict, Approval))
@@ -113,6 +119,22 @@ class Cycle:
         """Give what holdings are valued at: our last prices, else the broker's of what we have no bar of."""
         own = self.bars.last_prices()
         return {**self._stated, **own} if self._stated else own
+
+    def sight(self, minute: datetime) -> Sight | None:
+        """Give what a minute's intents were made and judged by; None where it had none."""
+        if self._seen is None or self._seen[0] != minute:
+            return None
+        _, seq, market, view, stated = self._seen
+        return Sight(
+            at=view.now,
+            seq=seq,
+            account=market.account,
+            requests=view.requests,
+            suspects=tuple(sorted(market.suspects)),
+            halted=tuple(sorted(market.halted)),
+            stated=_marks(stated),
+            mids=_marks({symbol: nbbo.mid for symbol, nbbo in market.quotes.items()}),
+        )
 
     def price_unwatched(self) -> None:
         """Ask the broker for the prices of what is held and has no bar of ours; nothing, if there is none.
@@ -145,6 +167,10 @@ class Cycle:
         except BrokerUnavailable as error:
             log.warning("account could not be read", extra={"cause": str(error)})
             return None
+
+
+def _marks(prices: Mapping[str, Decimal]) -> tuple[Mark, ...]:
+    return tuple(Mark(symbol=symbol, price=price) for symbol, price in sorted(prices.items()))
 
 
 def _tell_skipped(minute: datetime, skipped: Iterable[Skip]) -> None:

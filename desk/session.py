@@ -101,6 +101,7 @@ class Session:
         session_date: date,
         run_id: str,
         settings_hash: str = "",
+        code_version: str = "",
         bars: Bars[Any] | None = None,
         rhythm: Rhythm | None = None,
         judge: Judge = review_all,
@@ -112,6 +113,7 @@ class Session:
             session_date: the day.
             run_id: who runs it, for the ledger.
             settings_hash: of the settings in force, for the ledger.
+            code_version: of this program, for the ledger.
             bars: bars that were judged already; by default they are taken in as they come.
             rhythm: how often to look; by default every minute.
             judge: the gate.
@@ -120,6 +122,7 @@ class Session:
         self.session_date = session_date
         self.run_id = run_id
         self.settings_hash = settings_hash
+        self.code_version = code_version
         self.rhythm = rhythm if rhythm is not None else Rhythm()
         self.bars: Bars[Any] = bars if bars is not None else Intake(desk, session_date=session_date)
         self.cycle = Cycle(desk, self.bars, session_date=session_date, judge=judge)
@@ -198,6 +201,7 @@ class Session:
                 symbols=self.bars.symbols,
                 settings_hash=self.settings_hash,
                 equity=equity,
+                code_version=self.code_version,
             )
         )
         self.valuation.hold_loss()  # what was lost overnight, before the first entry

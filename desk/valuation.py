@@ -65,6 +65,7 @@ class Valuation:
                 marks=tuple(Mark(symbol=symbol, price=price) for symbol, price in sorted(marks.items())),
                 broker_equity=broker_equity,
                 requests=None if desk.throttler is None else desk.throttler.used(),
+                sight=self.cycle.sight(minute),
             )
         )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from schemas.account import BrokerAccount
 from schemas.orders import Approval, Denial, Fill, OrderIntent
 from schemas.record import Record
 from schemas.risk import Break, LatchName, ProtectionScope, TradingState
@@ -33,6 +34,7 @@ class SessionStarted(Event):
     symbols: tuple[str, ...]
     settings_hash: str
     equity: Decimal  # the broker's, at start
+    code_version: str = ""  # of git; empty: not said
 
 
 class SessionEnded(Event):
@@ -300,6 +302,19 @@ class Mark(Record):
     price: Decimal
 
 
+class Sight(Record):
+    """What a minute's intents were made and judged by, besides bars and books: so they can be replayed."""
+
+    at: datetime  # of the judgement
+    seq: int  # the books are those after this seq
+    account: BrokerAccount | None
+    requests: tuple[int, int] | None  # sent in the last minute, and what entries may use
+    suspects: tuple[str, ...] = ()
+    halted: tuple[str, ...] = ()
+    stated: tuple[Mark, ...] = ()  # the broker's prices of what is held and has no bar of ours
+    mids: tuple[Mark, ...] = ()  # middles of the quotes that entries were priced off
+
+
 class MinuteClosed(Event):
     """A minute's work is done: the equity curve, and the marks it stands on (held symbols only)."""
 
@@ -316,6 +331,7 @@ class MinuteClosed(Event):
     marks: tuple[Mark, ...]
     broker_equity: Decimal | None = None  # the broker's own number; None when it could not be read
     requests: int | None = None  # sent to the broker in the last minute; None when nobody counts
+    sight: Sight | None = None  # None: nothing was intended, or an earlier version wrote it
 
 
 class Channel(StrEnum):

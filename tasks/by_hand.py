@@ -17,6 +17,7 @@ from desk.desk import Desk
 from desk.errors import DeskError
 from desk.hours import minutes
 from desk.session import Session, Steps
+from tasks.code_version import code_version
 from tasks.minute import Frames
 from tasks.occasion import Day, Phase, occasion
 from tasks.reconcile import close_books
@@ -61,6 +62,7 @@ def trade_session(session_date: date | None, *, on_minute: Callable[[Minute], No
                 session_date=day.session_date,
                 run_id=day.run_id,
                 settings_hash=settings_hash(day.desk.settings),
+                code_version=code_version(),
             )
             with prompt_threads():
                 result = session.run(_watched(session.steps(), day, on_minute))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from desk.session import Session, SessionResult
 from schemas.settings import Settings
+from tasks.code_version import code_version
 from tasks.minute import seen_steps
 from tasks.occasion import Day
 
@@ -39,6 +40,7 @@ def run_session(day: Day) -> Traded:
         session_date=day.session_date,
         run_id=day.run_id,
         settings_hash=settings_hash(day.desk.settings),
+        code_version=code_version(),
     )
     with prompt_threads():
         result = session.run(seen_steps(session.steps()))
