@@ -259,6 +259,26 @@ def look_around(
 
 
 @compiled
+def spread(known: Ints, levels: Floats, asked: Ints, targets: Floats) -> int:
+    """Write a symbol's levels to the rows of their minutes; give how many, up to the first without a row.
+
+    Args:
+        known: the minutes of the rows, in order.
+        levels: by row; written.
+        asked: the minutes of the levels, in order.
+        targets: the levels.
+    """
+    row = 0
+    for place in range(len(asked)):
+        while row < len(known) and known[row] < asked[place]:
+            row += 1
+        if row == len(known) or known[row] != asked[place]:
+            return place
+        levels[row] = targets[place]
+    return len(asked)
+
+
+@compiled
 def play_alone(
     opens: Ints,
     closes: Ints,

@@ -235,6 +235,9 @@ class Slate:
         Raises:
             DataError: a level is of no bar.
         """
+        # Here and not above: importing numba takes half a second, which who plays nothing need not wait.
+        from desk.research.kernel import spread
+
         found = np.full(len(self.ts), np.nan)
         ts, target = levels["ts"].to_physical().to_numpy(), levels["target"].to_numpy()
         runs = levels["symbol"].rle().struct.unnest()
@@ -244,21 +247,11 @@ class Slate:
             if symbol not in places:
                 raise DataError(f"levels of {symbol}, which has no bars")
             low, high = self.starts[places[symbol]], self.starts[places[symbol] + 1]
-            said = ts[begin : begin + length]
-            rows = low + _places(self.ts[low:high], said)
-            if not np.array_equal(self.ts[np.minimum(rows, high - 1)], said):
-                raise DataError(f"levels of {symbol} at minutes without a bar")
-            found[rows] = target[begin : begin + length]
-            begin += length
+            end = begin + length
+            if spread(self.ts[low:high], found[low:high], ts[begin:end], target[begin:end]) < length:
+                raise DataError(f"levels of {symbol} at minutes without a bar, or not in order")
+            begin = end
         return found
-
-
-def _places(known: Ints, asked: Ints) -> Ints:
-    """Give where the asked instants stand among the known; at once where they are its end."""
-    if len(asked) <= len(known) and np.array_equal(known[len(known) - len(asked) :], asked):
-        return np.arange(len(known) - len(asked), len(known), dtype=np.int64)
-    found: Ints = np.searchsorted(known, asked)
-    return found
 
 
 def _session(day: int) -> SessionHours:

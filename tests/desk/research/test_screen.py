@@ -4,18 +4,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from desk.errors import DataError, NoBars
+from desk.hours import session_hours
 from desk.research.screen import NotCovered, Played, Screen, Terms, uncovered
 from desk.research.slate import Slate
 from schemas.bars import RAW_SCHEMA
 from schemas.research import ALPACA_COSTS, FILL_SCHEMA, NO_COSTS, Costs, Size, SizeKind
 from schemas.settings import EntryOrder, ExitsAt, ExitSettings, SessionSettings
-from tests.desk.research.cases import Case, Options, case
+from strategies.sma_crossover import SmaCrossover
+from tests.answers import reference_loop
+from tests.desk.research.cases import LEVEL_SCHEMA, Case, Options, case
 
 CASES, CHUNK = 600, 50
 SHARES = Size(kind=SizeKind.SHARES, amount=Decimal(100))
@@ -183,6 +187,50 @@ def test_levels_of_no_bar_are_refused() -> None:
         slate.targets(made.levels.with_columns(pl.col("ts").dt.offset_by("30s")))
     with pytest.raises(DataError, match="ZZZ"):
         slate.targets(made.levels.with_columns(pl.lit("ZZZ").alias("symbol")))
+    with pytest.raises(DataError, match="not in order"):
+        slate.targets(made.levels.filter(pl.col("symbol") == "AAA").reverse())
+
+
+@pytest.mark.real
+def test_screen_plays_real_bars_as_the_plain_loop(real_data: Path) -> None:
+    """SMA crossover as shipped, and VWAP reversion, on a week of large caps, with and without close-out."""
+    bars = real_bars(real_data, ("AAPL", "AMZN", "BAC", "INTC", "MSFT", "T"))
+    plain, slate = reference_loop.plain_bars(bars), Slate(bars)
+    shipped = SmaCrossover(slate.symbols, {"fast": 20, "slow": 50, "band_bps": 0.0})
+    sma, vwap = reference_loop.sma_levels(plain), reference_loop.vwap_levels(plain, allow_short=True)
+
+    for levels, said in ((sma, shipped.signals(bars)), (vwap, frame_of(vwap))):
+        for close_out in (False, True):
+            asked = Options(size=SHARES, close_out=close_out)
+            wanted = reference_loop.play(plain, levels, slate.sessions, **asked.asked())
+            got = Screen(slate, terms(asked)).play(slate.targets(said))
+
+            fills = [(fill.ts, fill.symbol, fill.side, fill.qty, fill.price) for fill in wanted.fills]
+            assert len(fills) > 200
+            assert got.fills().select("ts", "symbol", "side", "qty", "price").rows() == fills
+            assert got.summary().final_equity == wanted.final_equity
+
+
+def real_bars(folder: Path, symbols: tuple[str, ...]) -> pl.DataFrame:
+    """Give the regular sessions' sound bars, each minute once."""
+    files = [
+        file for symbol in symbols for file in sorted((folder / "bars" / "1min" / symbol).glob("2018-*"))
+    ]
+    raw = pl.concat([pl.read_parquet(file) for file in files]).rename({"timestamp": "ts"})
+    spans = [session_hours(day) for day in raw["ts"].dt.date().unique()]
+    inside = pl.any_horizontal(
+        *((pl.col("ts") >= each.opens_at) & (pl.col("ts") < each.closes_at) for each in spans if each)
+    )
+    sound = (pl.col("low") > 0) & (pl.col("low") <= pl.min_horizontal("open", "close"))
+    sound &= pl.col("high") >= pl.max_horizontal("open", "close")
+    kept = raw.filter(inside & sound).unique(["symbol", "ts"], keep="first")
+    return kept.select(pl.col(name).cast(kind) for name, kind in RAW_SCHEMA.items()).sort("symbol", "ts")
+
+
+def frame_of(levels: reference_loop.Levels) -> pl.DataFrame:
+    """Give levels as a frame."""
+    rows = [(symbol, ts, level) for symbol, by_ts in levels.items() for ts, level in by_ts.items()]
+    return pl.DataFrame(rows, schema=LEVEL_SCHEMA, orient="row").sort("symbol", "ts")
 
 
 def test_importing_the_screen_does_not_import_numba() -> None:
