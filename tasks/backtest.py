@@ -9,7 +9,6 @@ gate nothing limits the idea: no limits, no loss latches, no protections.
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -37,6 +36,7 @@ from schemas.research import NO_COSTS, Costs, Engine, Run, Size, SizeKind
 from schemas.settings import EntryOrder, Settings, StrategySettings
 from strategies.base import Strategy, StrategyError
 from tasks.bar_files import read_bars, regular
+from tasks.code_version import code_version
 from tasks.resources import warehouse_path
 from tasks.strategy_source import make_strategy, read_params
 from tasks.tear_sheet import write_tear_sheet
@@ -111,37 +111,7 @@ def run_backtest(
     curve = equity_curve(played.fills, bars, cash=plan.cash)
     trades = round_trips(played.fills, bars)
     performance = measure(cash=plan.cash, curve=curve, trades=trades, fills=played.fills, bars=bars)
-    size = chosen.strategies[0].size
-    asked: dict[str, object] = {
-        "engine": plan.engine,
-        "strategy": plan.strategy,
-        "params": _params(strategy),
-        "symbols": symbols,
-        "first": _day(bars["ts"].min()),
-        "last": _day(bars["ts"].max()),
-        "cash": plan.cash,
-        "size": "" if size is None else str(size),
-        "costs": plan.costs,
-        "gate": plan.gate,
-        "close_out": chosen.session.close_out,
-        "settings_hash": settings_hash(chosen),
-        "code_version": code_version(),
-        "data_hash": data_hash(bars),
-        "seed": plan.seed,
-    }
-    run = Run(
-        run_id=_run_id(asked),
-        started_at=started_at,
-        seconds=perf_counter() - clock,
-        bars=bars.height,
-        orders=played.orders,
-        fills=played.fills.height,
-        denied=played.denied,
-        orders_hash=played.orders_hash,
-        ledger_hash=played.ledger_hash,
-        final_equity=played.equity,
-        **asked,  # type: ignore[arg-type]  # one dictionary, so that nothing of the identity is left out
-    )
+    run = _record(plan, chosen, strategy, bars, played, started_at=started_at, began_s=clock)
     return Backtest(
         run=run,
         bars=bars,
@@ -151,6 +121,50 @@ def run_backtest(
         performance=performance,
         denials=played.denials,
         notes=notes,
+    )
+
+
+def _record(
+    plan: BacktestPlan,
+    settings: Settings,
+    strategy: Strategy,
+    bars: pl.DataFrame,
+    played: Played,
+    *,
+    started_at: datetime,
+    began_s: float,
+) -> Run:
+    """Give a run's record."""
+    size = settings.strategies[0].size
+    asked: dict[str, object] = {
+        "engine": plan.engine,
+        "strategy": plan.strategy,
+        "params": _params(strategy),
+        "symbols": strategy.symbols,
+        "first": _day(bars["ts"].min()),
+        "last": _day(bars["ts"].max()),
+        "cash": plan.cash,
+        "size": "" if size is None else str(size),
+        "costs": plan.costs,
+        "gate": plan.gate,
+        "close_out": settings.session.close_out,
+        "settings_hash": settings_hash(settings),
+        "code_version": code_version(),
+        "data_hash": data_hash(bars),
+        "seed": plan.seed,
+    }
+    return Run(
+        run_id=_run_id(asked),
+        started_at=started_at,
+        seconds=perf_counter() - began_s,
+        bars=bars.height,
+        orders=played.orders,
+        fills=played.fills.height,
+        denied=played.denied,
+        orders_hash=played.orders_hash,
+        ledger_hash=played.ledger_hash,
+        final_equity=played.equity,
+        **asked,  # type: ignore[arg-type]  # one dictionary, so that nothing of the identity is left out
     )
 
 
@@ -376,24 +390,6 @@ def data_hash(bars: pl.DataFrame) -> str:
     for name in ("ts", "open", "high", "low", "close", "volume"):
         digest.update(bars[name].to_physical().to_numpy().tobytes())
     return digest.hexdigest()
-
-
-def code_version() -> str:
-    """Give git's word for this program, with + where the checkout differs; "unknown" outside one."""
-    folder = Path(__file__).resolve().parent
-    try:
-        head = _git(folder, "rev-parse", "--short=12", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return head + ("+" if changed else "")
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()
 
 
 def _params(strategy: Strategy) -> tuple[tuple[str, str], ...]:

@@ -21,9 +21,19 @@ DOORS: dict[str, frozenset[str]] = {
     "desk.adapters": frozenset({"schemas", "desk"}),
     "desk.exchange": frozenset({"schemas", "desk"}),
     "desk.simulation": frozenset({"schemas", "desk", "desk.exchange"}),
-    "data": frozenset({"schemas", "desk"}),
+    "desk.research": frozenset({"schemas", "desk", "desk.exchange"}),
+    "data": frozenset({"schemas", "desk", "desk.research"}),
     "tasks": frozenset(
-        {"schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "desk.simulation", "data"}
+        {
+            "schemas",
+            "strategies",
+            "desk",
+            "desk.adapters",
+            "desk.exchange",
+            "desk.simulation",
+            "desk.research",
+            "data",
+        }
     ),
     "flows": frozenset({"tasks", "schemas"}),
     "cli": frozenset({"flows", "tasks", "schemas"}),
@@ -38,7 +48,15 @@ KEYS: dict[str, frozenset[str]] = {
     "sqlite3": frozenset({"data"}),
 }
 
-QUIET_ROOMS = ("schemas", "strategies", "desk", "desk.adapters", "desk.exchange", "desk.simulation")
+QUIET_ROOMS = (
+    "schemas",
+    "strategies",
+    "desk",
+    "desk.adapters",
+    "desk.exchange",
+    "desk.simulation",
+    "desk.research",
+)
 AMBIENT_MODULES: dict[str, str] = {
     "time": "clock",
     "sched": "clock",
@@ -91,6 +109,7 @@ BROAD_LEAVE: dict[str, str] = {
     "data/warehouse.py": "whatever a projection does wrong may cost rows of DuckDB, never an exit (I11)",
     "tasks/strategy_source.py": "a user's file may raise anything when it is read; it is one line",
     "desk/research/witness.py": "a strategy under examination may raise anything; that is a finding",
+    "tasks/backtest.py": "a strategy is the user's code and may raise anything; the words name it",
     "desk/evaluation.py": "a strategy is the user's code and may raise anything; it is stopped and reported",
 }
 

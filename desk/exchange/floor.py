@@ -101,7 +101,7 @@ class Floor(Hooks):
         self._assets = {symbol: _share(symbol) for symbol in market.symbols} | dict(assets or {})
         self.parked: list[Status] = []
         self.lives = Lives(
-            timeline=self.timeline, blotter=self.blotter, books=self.books, seed=seed, fees=self.rules.fees
+            timeline=self.timeline, blotter=self.blotter, books=self.books, seed=seed, rules=self.rules
         )
         self.groups = Groups(self.lives)
         self.crossing = Crossing(self.lives, self.groups, self.tape)

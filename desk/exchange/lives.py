@@ -13,15 +13,14 @@ from decimal import Decimal
 from desk.exchange.admission import Admission
 from desk.exchange.blotter import Blotter
 from desk.exchange.books import Books
+from desk.exchange.matching import Rules
 from desk.exchange.orders import Execution, Ids, Status, VenueEvent, VenueOrder
 from desk.exchange.refusals import Draft
 from desk.exchange.timeline import Timeline
-from desk.fees import FeeSchedule
 from desk.hours import next_session
 from schemas.orders import OrderClass, TimeInForce
 
 EXTENDED_AFTER = timedelta(hours=4)  # 20:00 New York, 17:00 on an early close
-GTC_LIFE = timedelta(days=90)  # ALPACA.md section 2.3
 
 Listener = Callable[[VenueEvent], None]
 Reaction = Callable[[VenueOrder, Decimal], None]  # the order as it is now, and the shares just executed
@@ -31,13 +30,13 @@ class Lives:
     """Moves the orders of one account."""
 
     def __init__(
-        self, *, timeline: Timeline, blotter: Blotter, books: Books, seed: int, fees: FeeSchedule
+        self, *, timeline: Timeline, blotter: Blotter, books: Books, seed: int, rules: Rules
     ) -> None:
         """Keep the books that change; nobody listens yet."""
         self.timeline = timeline
         self.blotter = blotter
         self.books = books
-        self.fees = fees
+        self.rules = rules
         self.ids = Ids(seed)
         self.listeners: list[Listener] = []
         self.reactions: list[Reaction] = []
@@ -84,7 +83,7 @@ class Lives:
     def expires_at(self, draft: Draft, at: datetime) -> datetime:
         """Give the instant an order ends by itself."""
         if draft.time_in_force is TimeInForce.GTC:
-            return at + GTC_LIFE
+            return at + self.rules.gtc_life
         hours = self.timeline.hours
         after = EXTENDED_AFTER if draft.extended_hours else timedelta(0)
         if draft.time_in_force is TimeInForce.OPG and self.timeline.now >= hours.opens_at:
@@ -128,7 +127,7 @@ class Lives:
             cum_qty=filled.filled_qty,
             leaves_qty=filled.remaining if filled.status.is_open else Decimal(0),
             order_status=filled.status,
-            fee=self.fees.of(side=filled.side, qty=qty, price=price, day=session_date),
+            fee=self.rules.fees.of(side=filled.side, qty=qty, price=price, day=session_date),
             position_qty=self.books.position_after(symbol=filled.symbol, side=filled.side, qty=qty),
             at=at,
             session_date=session_date,

@@ -37,6 +37,7 @@ from schemas.settings import Settings
 
 BEFORE_OPEN = timedelta(minutes=5)  # a session starts this long before its open, as the schedule has it
 MINUTE = timedelta(minutes=1)
+FOREVER = timedelta(days=36_500)  # an order waits for its symbol's next bar, however long the bars have a gap
 
 
 class BooksDiffer(AssertionError):
@@ -87,51 +88,24 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
     Raises:
         BooksDiffer: our books and the venue's differ, which is a defect of this program.
     """
-    reel, settings, costs = plan.reel, plan.settings, plan.costs
-    fees = FeeSchedule(
-        regulatory=costs.regulatory_fees,
-        commission_per_share=costs.commission_per_share,
-        commission_min=costs.commission_min,
-    )
-    first = reel.sessions[0]
-    venue = Venue(
-        reel,
-        session_date=first.session_date,
-        starts_at=first.opens_at - BEFORE_OPEN,
-        starting_cash=plan.cash,
-        rules=Rules(
-            spread_bps=costs.spread_bps,
-            participation=costs.participation,
-            slippage_bps=costs.slippage_bps,
-            fees=fees,
-        ),
-        seed=plan.seed,
-    )
-    venue.floor.arrival_takes = costs.latency_bars * MINUTE
-    ledger = PassingLedger(keeps=plan.keeps, hashes=plan.hashes)
-    journal = Journal(ledger)
-    desk = Desk(
-        settings=settings,
-        clock=venue,
-        broker=venue,
-        market=venue,
-        updates=venue.updates(),
-        journal=journal,
-        recorder=NoRecorder(),
-        strategies=tuple(plan.strategies),
-        fees=fees,
-    )
-    opinions = Opinions(plan.said)
+    desk, venue, ledger = _composed(plan)
+    journal, opinions = desk.journal, Opinions(plan.said)
     foresight = Foresight(
-        journal, reel, opinions, settings, skips=plan.skips, proves=plan.proves, limited=plan.gate
+        journal,
+        plan.reel,
+        opinions,
+        plan.settings,
+        skips=plan.skips,
+        proves=plan.proves,
+        limited=plan.gate,
     )
     symbols = tuple(sorted({symbol for strategy in plan.strategies for symbol in strategy.symbols}))
-    delay = timedelta(seconds=settings.session.bar_delay_s)
+    delay = timedelta(seconds=plan.settings.session.bar_delay_s)
     assets = venue.assets(symbols)
     visited = 0
-    for number, hours in enumerate(reel.sessions):
+    for number, hours in enumerate(plan.reel.sessions):
         venue.sleep_until(hours.opens_at - BEFORE_OPEN)
-        showing = Showing(reel, symbols=symbols, assets=assets, delay=delay)
+        showing = Showing(plan.reel, symbols=symbols, assets=assets, delay=delay)
         session = Session(
             desk,
             session_date=hours.session_date,
@@ -144,13 +118,12 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
         _close(desk, venue, hours)
         if after is not None:
             after(hours)
-    portfolio = journal.portfolio
-    last = showing.last_prices()
-    value = sum((p.qty * last[symbol] for (_, symbol), p in portfolio.holdings().items()), Decimal(0))
+    held = journal.portfolio.holdings().items()
+    value = sum((position.qty * showing.last_prices()[symbol] for (_, symbol), position in held), Decimal(0))
     return Played(
         fills=_frame(ledger),
-        cash=portfolio.cash,
-        equity=portfolio.cash + value,
+        cash=journal.portfolio.cash,
+        equity=journal.portfolio.cash + value,
         orders=ledger.orders,
         denied=sum(ledger.denials.values()),
         denials=dict(ledger.denials),
@@ -159,6 +132,44 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
         ledger_hash=ledger.ledger_hash,
         journal=journal,
     )
+
+
+def _composed(plan: Plan) -> tuple[Desk, Venue, PassingLedger]:
+    """Compose the desk of a backtest, its venue and its ledger."""
+    costs, first = plan.costs, plan.reel.sessions[0]
+    rules = Rules(
+        spread_bps=costs.spread_bps,
+        participation=costs.participation,
+        slippage_bps=costs.slippage_bps,
+        fees=FeeSchedule(
+            regulatory=costs.regulatory_fees,
+            commission_per_share=costs.commission_per_share,
+            commission_min=costs.commission_min,
+        ),
+        gtc_life=FOREVER,
+    )
+    venue = Venue(
+        plan.reel,
+        session_date=first.session_date,
+        starts_at=first.opens_at - BEFORE_OPEN,
+        starting_cash=plan.cash,
+        rules=rules,
+        seed=plan.seed,
+    )
+    venue.floor.arrival_takes = costs.latency_bars * MINUTE
+    ledger = PassingLedger(keeps=plan.keeps, hashes=plan.hashes)
+    desk = Desk(
+        settings=plan.settings,
+        clock=venue,
+        broker=venue,
+        market=venue,
+        updates=venue.updates(),
+        journal=Journal(ledger),
+        recorder=NoRecorder(),
+        strategies=tuple(plan.strategies),
+        fees=rules.fees,
+    )
+    return desk, venue, ledger
 
 
 def _steps(session: Session, showing: Showing, opinions: Opinions) -> Steps[Sequence[int], Sequence[Level]]:
