@@ -11,8 +11,8 @@ from desk.errors import ConfigError
 from desk.exchange.generated import DEFAULT_SYMBOLS, GeneratedMarket
 from desk.exchange.market import listed
 from desk.hours import sessions_between
-from desk.research.honesty import CUTS_DEFAULT, Verdict, examine, needs
-from desk.research.honesty import Finding as Finding
+from desk.research.findings import Finding, Verdict
+from desk.research.honesty import CUTS_DEFAULT, examine, needs
 from strategies.base import Strategy, StrategyError
 from tasks.bar_files import read_bars
 from tasks.strategy_source import make_strategy, read_params

@@ -11,7 +11,7 @@ import typer
 
 from cli.main import app, run
 from desk.lifecycle import diagram
-from desk.research.honesty import Check
+from desk.research.findings import Check
 from schemas.orders import Reason
 from schemas.risk import BreakKind, LatchName
 from strategies import registry

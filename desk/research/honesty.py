@@ -2,21 +2,8 @@
 
 A backtest gives a strategy all bars at once, a live session those known so far. They agree only for a
 strategy that says of a bar the same whatever else is in the frame. Each check changes something that must not
-matter and compares the answers, exactly but for `window`, whose sums begin elsewhere:
-
-    schema                the answer keeps `schemas.signals`, and is about bars that were given
-    determinism           asked again, also after all other questions, it says the same
-    look_ahead            signals of the bars up to a minute are those of all bars, at many minutes
-    unfinished_bar        the newest bar's values change nothing that is said of earlier ones
-    later_bars_of_others  other symbols' later bars change nothing that is said of this one
-    symbol_order          rows shuffled, and symbols renamed into the opposite order, change nothing
-    symbol_set            leaving a symbol out changes nothing that is said of the others
-    window                `warm_up` bars give the newest bar's decision (anchored: the session so far does)
-    warm_up               nothing is said before `warm_up` bars
-    nan_and_nulls         frames poor in volume, movement and optional values get a lawful answer
-    early_close           around a session that closes at 13:00 there is no look-ahead either
-    daylight_saving       the same prices on days around a change of the clocks give the same decisions
-    empty_frame           no bars, no signals, in the right columns
+matter and compares the answers, exactly but for `window`, whose sums begin elsewhere.
+desk/research/findings.py says what each check is.
 
 What no check can see: a strategy that was fitted to the bars it is tested on (desk/research/overfitting.py).
 """
@@ -24,17 +11,16 @@ What no check can see: a strategy that was fitted to the bars it is tested on (d
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 from itertools import product
 
 import polars as pl
 
+from desk.research.findings import Check, Finding, Verdict
 from desk.research.provocation import (
     AUTUMN,
     EARLY_CLOSE,
     KEYS,
     SPRING,
-    Difference,
     cut_points,
     difference,
     moved,
@@ -58,42 +44,6 @@ OTHERS_FACTORS = (100.0, 0.0)  # dearer than any symbol beside them; and not the
 SYMBOLS_DROPPED = 8  # symbols left out, one at a time
 EXACT = tuple(name for name in SIGNAL_SCHEMA if name not in KEYS)
 DECISION = ("target", "price")  # what is traded on; words may name a symbol or a time
-
-
-class Check(StrEnum):
-    """What is examined; the module says what each means."""
-
-    SCHEMA = "schema"
-    DETERMINISM = "determinism"
-    LOOK_AHEAD = "look_ahead"
-    UNFINISHED_BAR = "unfinished_bar"
-    LATER_BARS_OF_OTHERS = "later_bars_of_others"
-    SYMBOL_ORDER = "symbol_order"
-    SYMBOL_SET = "symbol_set"
-    WINDOW = "window"
-    WARM_UP = "warm_up"
-    NAN_AND_NULLS = "nan_and_nulls"
-    EARLY_CLOSE = "early_close"
-    DAYLIGHT_SAVING = "daylight_saving"
-    EMPTY_FRAME = "empty_frame"
-
-
-class Verdict(StrEnum):
-    """What was found."""
-
-    HOLDS = "holds"
-    FAILS = "fails"
-    UNTRIED = "untried"  # these bars could not show it
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check's result."""
-
-    check: Check
-    verdict: Verdict
-    words: str
-    difference: Difference | None = None  # the first bar that differs, where there is one
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from desk.research.honesty import Verdict, examine
+from desk.research.findings import Verdict
+from desk.research.honesty import examine
 from schemas.signals import SignalContract
 from strategies import registry
 from strategies.base import Strategy

@@ -7,8 +7,25 @@ from strategies.base import NoParams, Params, Strategy, StrategyError
 
 
 def test_shipped_strategies_are_registered() -> None:
-    """The three strategies of this desk are found without being imported by name."""
-    assert {"vwap_mean_reversion", "sma_crossover", "opening_range"} <= set(registry.names())
+    """The strategies of this desk are found without being imported by name, and nothing else is."""
+    assert registry.names() == ("bollinger", "opening_range", "rsi", "sma_crossover", "vwap_mean_reversion")
+
+
+def test_what_is_registered_aside_is_forgotten() -> None:
+    """Looking at a strategy from outside adds nothing to the shipped ones, whatever happens meanwhile."""
+    before = registry.names()
+
+    with pytest.raises(RuntimeError, match="went wrong"):
+        register_and_fail()
+
+    assert registry.names() == before
+
+
+def register_and_fail() -> None:
+    with registry.aside():
+        registry.register(type("Another", (Strategy,), {"name": "another"}))
+        assert "another" in registry.names()
+        raise RuntimeError("the file went wrong")
 
 
 def test_every_module_loads() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from desk.exchange.generated import GeneratedMarket
 from desk.hours import next_session
-from desk.research.honesty import Check, Finding, Verdict, examine, needs
+from desk.research.findings import Check, Finding, Verdict
+from desk.research.honesty import examine, needs
 from schemas.bars import RAW_SCHEMA
 from strategies import registry
 from strategies.base import Strategy
