@@ -15,7 +15,8 @@ from tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from schemas.research import Costs, Size
-    from tasks.backtest import Backtest, BacktestPlan
+    from tasks.backtest import Backtest
+    from tasks.backtest_plan import BacktestPlan
 
 NOTHING = "-"
 DENIALS_SHOWN = 5
@@ -58,7 +59,7 @@ def backtest(
 ) -> None:
     """Backtest a strategy on the desk's own session, gate, order machine and ledger."""
     from schemas.research import Engine
-    from tasks.backtest import BacktestPlan
+    from tasks.backtest_plan import BacktestPlan
 
     if engine not in list(Engine):
         raise ConfigError(f"--engine {engine}: allowed are {', '.join(Engine)}")

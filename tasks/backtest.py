@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
 from time import perf_counter
 
@@ -28,13 +27,14 @@ from desk.research.curve import equity_curve
 from desk.research.engine import Plan, Played, play
 from desk.research.performance import Performance, measure
 from desk.research.reel import Reel
-from desk.research.screen import Screen, Terms
+from desk.research.screen import Screen
 from desk.research.slate import Slate
 from desk.research.trades import round_trips
 from schemas.account import SessionHours
-from schemas.research import NO_COSTS, Costs, Engine, Run, Size, SizeKind
-from schemas.settings import EntryOrder, Settings, StrategySettings
+from schemas.research import Engine, Run
+from schemas.settings import Settings
 from strategies.base import Strategy, StrategyError
+from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
 from tasks.bar_files import read_bars, regular
 from tasks.code_version import code_version
 from tasks.resources import warehouse_path
@@ -42,31 +42,7 @@ from tasks.strategy_source import make_strategy, read_params
 from tasks.tear_sheet import write_tear_sheet
 from tasks.trading import settings_hash
 
-HUGE = Decimal(10) ** 12  # a limit no account reaches
-CASH_DEFAULT = Decimal(100_000)
-SIZE_DEFAULT = Size(kind=SizeKind.EQUITY, amount=Decimal("0.1"))
 ONE_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BacktestPlan:
-    """What a person asked for."""
-
-    strategy: str  # a name, path/to/mine.py:MyIdea, or package.module:MyIdea
-    bars: Path | None = None  # None: the warehouse
-    symbols: tuple[str, ...] = ()  # none: all that have bars
-    start: date | None = None
-    end: date | None = None  # included
-    params: tuple[str, ...] = ()  # name=value
-    size: Size | None = None
-    costs: Costs = NO_COSTS
-    gate: bool = True
-    as_live: bool = False
-    close_out: bool | None = None  # None: as the mode has it
-    cash: Decimal = CASH_DEFAULT
-    engine: Engine = Engine.EXACT
-    skips: bool = True
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,42 +240,6 @@ def _strategy(plan: BacktestPlan, symbols: tuple[str, ...]) -> Strategy:
         raise ConfigError(str(error)) from error
 
 
-def settings_of(plan: BacktestPlan, settings: Settings, strategy: Strategy) -> Settings:
-    """Give the settings the desk runs by; symbols of files are not held to Alpaca's alphabet."""
-    known = next((each for each in settings.strategies if each.name in (plan.strategy, strategy.name)), None)
-    base = known if known is not None else StrategySettings(name=strategy.name)
-    size = plan.size if plan.size is not None or plan.as_live else base.size or SIZE_DEFAULT
-    mine = base.model_copy(
-        update={
-            "name": strategy.name,
-            "symbols": strategy.symbols,
-            "params": dict(strategy.checked.model_dump()),
-            "size": size,
-        }
-    )
-    session = settings.session
-    if not plan.as_live:
-        session = session.model_copy(
-            update={"entry_order": EntryOrder.MARKET, "entry_ttl_minutes": None, "close_out": False}
-        )
-    if plan.close_out is not None:
-        session = session.model_copy(update={"close_out": plan.close_out})
-    holds = not session.close_out and (session.overnight or not plan.as_live)
-    session = session.model_copy(update={"overnight": holds})
-    changes: dict[str, object] = {"symbols": strategy.symbols, "strategies": (mine,), "session": session}
-    if not plan.gate:
-        changes["protections"] = ()
-        changes["risk"] = settings.risk.model_copy(
-            update={
-                "daily_loss_usd": HUGE,
-                "weekly_loss_usd": HUGE,
-                "drawdown_max_frac": HUGE,
-                "allow_short": True,
-            }
-        )
-    return settings.model_copy(update=changes)
-
-
 def _played(
     plan: BacktestPlan,
     settings: Settings,
@@ -327,33 +267,6 @@ def _played(
             seed=plan.seed,
         ),
         after=after,
-    )
-
-
-def said_by(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
-    """Ask a strategy of all bars.
-
-    Raises:
-        ConfigError: it raised, or said what is no signal.
-    """
-    try:
-        return strategy.signals(bars)
-    except Exception as error:  # a user's strategy may raise anything; whose it is stands in the words
-        raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
-
-
-def terms_of(plan: BacktestPlan, settings: Settings) -> Terms:
-    """Give what the screen plays by; the settings are those of `settings_of`."""
-    chosen = settings.strategies[0]
-    return Terms(
-        size=chosen.size,
-        session=settings.session,
-        costs=plan.costs,
-        exits=chosen.exits,
-        cash=plan.cash,
-        gate=plan.gate,
-        allow_short=settings.risk.allow_short,
-        allow_fractional=settings.risk.allow_fractional,
     )
 
 
