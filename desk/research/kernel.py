@@ -177,19 +177,18 @@ def look(
     """Make a symbol's order at a bar's close, if there is a reason for one."""
     position = book[symbol, K.POSITION]
     known = target == target  # NaN, no opinion, is not itself
-    looks = row < blocks[block, B.DECIDE_UNTIL]
     if position != 0:
         why = NONE
-        if looks and known and level_of(target) * position <= 0:
+        if known and level_of(target) * position <= 0:
             why = LEVEL
-        elif looks and (close <= book[symbol, K.LOW] or close >= book[symbol, K.HIGH]):
+        elif close <= book[symbol, K.LOW] or close >= book[symbol, K.HIGH]:
             why = PROTECTION
         elif row >= blocks[block, B.LEAVE_FROM]:
             why = LEVEL
         if why != NONE:
             book[symbol, K.WHY], book[symbol, K.CHANGE], book[symbol, K.REFERENCE] = why, -position, close
         return
-    if not looks or not known:
+    if not known:
         return
     level = level_of(target)
     if book[symbol, K.STOPPED] != 0 and book[symbol, K.STOPPED_IN] == blocks[block, B.SESSION]:

@@ -3,9 +3,8 @@
 Theory of operation. Prices are in 1/10,000 USD (the step of the venue's tape), money in millionths of a USD,
 shares whole; what is a fraction (levels, stops, sizes) in millionths. Bars lie symbol
 after symbol, each symbol's in order of time, cut into blocks of one symbol and session; a row is a bar's
-place in that order. What the bell forbids is three rows of each block: from `enter_until` on nothing is
-opened, from `decide_until` on no level is looked at, and from `leave_from` on what is held is closed; where
-there is such a row, orders stand for the day.
+place in that order. What the bell forbids is two rows of each block: from `enter_until` on nothing is opened,
+and from `leave_from` on what is held is closed; where there is such a row, orders stand for the day.
 
 Left out: prices finer than a millionth of a dollar, which have no place here and are refused by name.
 """
@@ -51,9 +50,8 @@ class BlockColumns(NamedTuple):
     SYMBOL: int = 2
     SESSION: int = 3
     ENTER_UNTIL: int = 4  # rows: what the bell forbids
-    DECIDE_UNTIL: int = 5
-    LEAVE_FROM: int = 6
-    OUT: int = 7  # the row that opens when the close-out begins; -1: there is none
+    LEAVE_FROM: int = 5
+    OUT: int = 6  # the row that opens when the close-out begins; -1: there is none
 
 
 class SessionColumns(NamedTuple):
@@ -203,7 +201,6 @@ class Slate:
             until = max(no_entry_minutes, close_out_minutes)
             no_entry = self._rows_before(timedelta(minutes=until), MINUTE_US)
             made[:, BLOCK.ENTER_UNTIL] = np.minimum(no_entry, np.where(is_met, out, leave_from))
-            made[:, BLOCK.DECIDE_UNTIL] = self._rows_before(timedelta(minutes=close_out_minutes), MINUTE_US)
             made[:, BLOCK.LEAVE_FROM] = leave_from
             made[:, BLOCK.OUT] = np.where(is_met, out, -1)
         return made

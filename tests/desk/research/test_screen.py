@@ -12,6 +12,7 @@ import pytest
 
 from desk.errors import DataError, NoBars
 from desk.hours import session_hours
+from desk.research import kernel
 from desk.research.screen import NotCovered, Played, Screen, Terms, uncovered
 from desk.research.slate import Slate
 from schemas.bars import RAW_SCHEMA
@@ -231,6 +232,21 @@ def frame_of(levels: reference_loop.Levels) -> pl.DataFrame:
     """Give levels as a frame."""
     rows = [(symbol, ts, level) for symbol, by_ts in levels.items() for ts, level in by_ts.items()]
     return pl.DataFrame(rows, schema=LEVEL_SCHEMA, orient="row").sort("symbol", "ts")
+
+
+def test_where_nothing_can_be_written_the_kernel_compiles_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """numba refuses to cache where it finds no folder; that costs seconds, not the run."""
+
+    def njit(*rule: object, cache: bool = False) -> object:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available for file")
+        return rule[0]
+
+    monkeypatch.setattr(kernel.numba, "njit", njit)
+
+    assert kernel.compiled(abs)(-2) == 2
 
 
 def test_importing_the_screen_does_not_import_numba() -> None:
