@@ -70,12 +70,12 @@ def backtest(
         start=None if start is None else start.date(),
         end=None if end is None else end.date(),
         params=tuple(param or ()),
-        size=_size(size),
-        costs=_costs(costs),
+        size=read_size(size),
+        costs=read_costs(costs),
         gate=not no_gate,
         as_live=as_live,
         close_out=close_out,
-        cash=_cash(cash),
+        cash=read_cash(cash),
         engine=Engine(engine),
         seed=seed,
     )
@@ -119,32 +119,32 @@ def _show(done: "Backtest") -> None:
     account, trades, costs = done.performance.account, done.performance.trades, done.performance.costs
     span = f"{run.first} to {run.last}, {account.sessions} sessions, {run.bars:,} bars"
     table = grid(f"{run.strategy}: {span}", "", ">value", " ", "> value")
-    extremes = f"{_usd(trades.best_usd)}, {_usd(trades.worst_usd)}"
+    extremes = f"{usd(trades.best_usd)}, {usd(trades.worst_usd)}"
     rows = (
-        ("final equity, USD", _usd(account.equity_end), "trades", f"{trades.trades:,}"),
-        ("profit, USD", _usd(account.profit_usd), "still open", f"{trades.still_open:,}"),
-        ("return", _percent(account.total_return_frac), "won", _percent(trades.win_rate_frac)),
+        ("final equity, USD", usd(account.equity_end), "trades", f"{trades.trades:,}"),
+        ("profit, USD", usd(account.profit_usd), "still open", f"{trades.still_open:,}"),
+        ("return", percent(account.total_return_frac), "won", percent(trades.win_rate_frac)),
         (
             "annual return",
-            _percent(account.annual_return_frac),
+            percent(account.annual_return_frac),
             "profit factor",
-            _number(trades.profit_factor),
+            number(trades.profit_factor),
         ),
-        ("volatility", _percent(account.volatility_frac), "mean, USD", _usd(trades.expectancy_usd)),
+        ("volatility", percent(account.volatility_frac), "mean, USD", usd(trades.expectancy_usd)),
         (
             "Sharpe",
-            _number(account.sharpe),
+            number(account.sharpe),
             "best, worst, USD",
             extremes,
         ),
-        ("Sortino", _number(account.sortino), "fills", f"{run.fills:,}"),
-        ("Calmar", _number(account.calmar), "traded, USD", _usd(costs.traded_usd)),
-        ("max drawdown", _percent(account.max_drawdown_frac), "fees, USD", _usd(costs.fees_usd)),
+        ("Sortino", number(account.sortino), "fills", f"{run.fills:,}"),
+        ("Calmar", number(account.calmar), "traded, USD", usd(costs.traded_usd)),
+        ("max drawdown", percent(account.max_drawdown_frac), "fees, USD", usd(costs.fees_usd)),
         (
             "time in market",
-            _percent(account.exposed_frac),
+            percent(account.exposed_frac),
             "spread, slippage, USD",
-            _usd(costs.spread_usd),
+            usd(costs.spread_usd),
         ),
     )
     for row in rows:
@@ -174,7 +174,12 @@ def _conventions(done: "Backtest") -> str:
     return "; ".join(parts)
 
 
-def _size(words: str | None) -> "Size | None":
+def read_size(words: str | None) -> "Size | None":
+    """Read --size.
+
+    Raises:
+        ConfigError: it is no size.
+    """
     from schemas.research import Size
 
     try:
@@ -184,7 +189,12 @@ def _size(words: str | None) -> "Size | None":
     return found if isinstance(found, Size) else None
 
 
-def _costs(words: str) -> "Costs":
+def read_costs(words: str) -> "Costs":
+    """Read --costs.
+
+    Raises:
+        ConfigError: there are none of that name.
+    """
     from schemas.research import COSTS_BY_NAME
 
     if words not in COSTS_BY_NAME:
@@ -192,7 +202,12 @@ def _costs(words: str) -> "Costs":
     return COSTS_BY_NAME[words]
 
 
-def _cash(words: str) -> Decimal:
+def read_cash(words: str) -> Decimal:
+    """Read --cash.
+
+    Raises:
+        ConfigError: it is not more than 0 USD.
+    """
     try:
         found = Decimal(words)
     except InvalidOperation:
@@ -202,13 +217,16 @@ def _cash(words: str) -> Decimal:
     return found
 
 
-def _usd(amount: float | None) -> str:
+def usd(amount: float | None) -> str:
+    """Give USD as people read it."""
     return NOTHING if amount is None else f"{amount:,.2f}"
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Give a fraction as per cent."""
     return NOTHING if share is None else f"{share:.2%}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Give a number with two decimals."""
     return NOTHING if value is None else f"{value:.2f}"
