@@ -51,7 +51,7 @@ class GateView:
     account: BrokerAccount | None
     orders_today: int  # entries and exits sent this session
     entries_this_minute: int
-    known_ids: Set[str]  # every client order id the ledger has
+    known_ids: Set[str]  # every client order id the ledger has, of this minute's approved ones too
     broken: Set[str]  # symbols whose quantity is in doubt by an open break
     day_trades: int | None  # of this session and the four before; only the legacy margin pack asks
     pauses: tuple[Pause, ...] = ()  # by protections, those that are over among them

@@ -107,8 +107,7 @@ def overfills(ours: Portfolio, now: datetime) -> list[Break]:
             now=now,
             symbol=order.intent.symbol,
         )
-        for order in ours.orders.values()
-        if order.overfilled_qty > 0
+        for order in ours.orders.overfilled()
     ]
 
 

@@ -129,6 +129,7 @@ class Orders(dict[str, Order]):
         """Start empty."""
         super().__init__()
         self._working: dict[str, Order] = {}
+        self._overfilled: dict[str, None] = {}
         self._by_broker_id: dict[str, str] = {}
 
     def __setitem__(self, client_order_id: str, order: Order) -> None:
@@ -136,6 +137,8 @@ class Orders(dict[str, Order]):
         super().__setitem__(client_order_id, order)
         for broker_order_id in order.broker_ids:
             self._by_broker_id[broker_order_id] = client_order_id
+        if order.filled_qty > order.intent.qty or order.left_qty is not None:
+            self._overfilled[client_order_id] = None
         if not order.is_working:
             self._working.pop(client_order_id, None)
         elif known is not None and not known.is_working:  # it came back to life: in its old place
@@ -146,6 +149,10 @@ class Orders(dict[str, Order]):
     def working(self) -> Iterable[Order]:
         """Give the orders that may still execute, oldest first."""
         return self._working.values()
+
+    def overfilled(self) -> tuple[Order, ...]:
+        """Give the orders that executed more than was asked for, oldest first."""
+        return tuple(order for name in self._overfilled if (order := self[name]).overfilled_qty > 0)
 
     @property
     def has_working(self) -> bool:

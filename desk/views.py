@@ -1,11 +1,12 @@
 """What sizer and gate look at, built from the books and from what is known of the market."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
+from typing import Protocol
 
-from desk.desk import Desk
 from desk.eligibility import GateView
 from desk.exposure import WorkingOrder, with_order
 from desk.hours import previous_session, session_date_at, session_hours
@@ -17,9 +18,35 @@ from desk.risk_memory import Base
 from desk.sizer import Key, SizingView
 from schemas.account import Asset, BrokerAccount, SessionHours
 from schemas.orders import Purpose, TimeInForce
+from schemas.settings import Settings
 
 OVERNIGHT = timedelta(hours=12)  # until when orders are taken for the next open
 PDT_SESSIONS_BEFORE = 4  # "in five business days" counts today and the four sessions before
+
+
+class Budget(Protocol):
+    """Who counts the requests to the broker (desk/throttler.py)."""
+
+    def entry_budget(self) -> tuple[int, int] | None:
+        """Give the requests of the last minute, and what entries may use."""
+        ...
+
+
+class Seat(Protocol):
+    """What is looked at of a desk; a replayed day has one too (desk/research/retelling.py)."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def portfolio(self) -> Portfolio: ...
+
+    @property
+    def throttler(self) -> Budget | None: ...
+
+    def now(self) -> datetime:
+        """Give the instant by the desk's clock."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +90,27 @@ class Either(Mapping[str, Decimal]):
         return len({**self._second, **self._first})
 
 
+class Known(Set[str]):
+    """The client order ids of the ledger, and some more, without a copy of them."""
+
+    def __init__(self, orders: Collection[str], more: frozenset[str] = frozenset()) -> None:
+        """Keep both."""
+        self._orders = orders
+        self._more = more
+
+    def __contains__(self, client_order_id: object) -> bool:
+        return client_order_id in self._more or client_order_id in self._orders
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._orders, self._more)
+
+    def __len__(self) -> int:
+        return len(self._orders) + len(self._more)
+
+    def __or__(self, other: Set[str]) -> "Known":  # type: ignore[override]  # of names, as it is
+        return Known(self._orders, self._more | other)
+
+
 def working(portfolio: Portfolio) -> tuple[WorkingOrder, ...]:
     """Give every order that may still execute as sizer and gate see it.
 
@@ -92,7 +140,7 @@ def _leaving(order: Order) -> WorkingOrder:
     return WorkingOrder(intent=intent, remaining=order.leaving_qty, state=order.state)
 
 
-def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts: datetime) -> SizingView:
+def sizing_view(desk: Seat, market: MarketView, *, session: SessionHours, bar_ts: datetime) -> SizingView:
     """Build the sizer's view of this minute."""
     by_key: dict[Key, tuple[WorkingOrder, ...]] = {}
     for order in working(desk.portfolio):
@@ -120,7 +168,7 @@ def sizing_view(desk: Desk, market: MarketView, *, session: SessionHours, bar_ts
     )
 
 
-def gate_view(desk: Desk, market: MarketView) -> GateView:
+def gate_view(desk: Seat, market: MarketView) -> GateView:
     """Build the gate's view of this moment; exits need nothing of `market`."""
     portfolio, now = desk.portfolio, desk.now()
     day = session_date_at(now)
@@ -151,7 +199,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
         account=market.account,
         orders_today=portfolio.orders_today,
         entries_this_minute=0,
-        known_ids=frozenset(portfolio.orders),
+        known_ids=Known(portfolio.orders),
         broken=portfolio.broken_symbols(),
         locked=portfolio.locked_symbols(),
         day_trades=None if session is None else _day_trades(portfolio, session),
@@ -163,7 +211,7 @@ def gate_view(desk: Desk, market: MarketView) -> GateView:
     )
 
 
-def day_result(desk: Desk, market: MarketView) -> DayResult:
+def day_result(desk: Seat, market: MarketView) -> DayResult:
     """Give the day so far: own books at the last prices, and the broker's equity if it was read.
 
     Overnight positions count from the session's start: open P&L is what the equity of the books

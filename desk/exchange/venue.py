@@ -8,6 +8,7 @@ backtest of the same day give the same fills.
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import takewhile
 
 import polars as pl
 
@@ -178,7 +179,8 @@ class Venue:
 
     def orders_since(self, after: datetime) -> tuple[BrokerOrder, ...]:
         """Give the orders submitted at or after an instant, oldest first."""
-        return tuple(broker_order(o) for o in self.floor.blotter.orders.values() if o.submitted_at >= after)
+        newest = takewhile(lambda o: o.submitted_at >= after, reversed(self.floor.blotter.orders.values()))
+        return tuple(reversed([broker_order(order) for order in newest]))
 
     def positions(self) -> tuple[BrokerPosition, ...]:
         """Give the positions, by symbol."""
@@ -187,7 +189,8 @@ class Venue:
 
     def fills_since(self, after: datetime) -> tuple[BrokerFill, ...]:
         """Give the executions at or after an instant, oldest first."""
-        return tuple(broker_fill(done, None) for done in self.floor.books.executions if done.at >= after)
+        newest = takewhile(lambda done: done.at >= after, reversed(self.floor.books.executions))
+        return tuple(reversed([broker_fill(done, None) for done in newest]))
 
     def bars(self, symbols: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """Give the public minute bars with ts in [start, end)."""
