@@ -8,52 +8,105 @@ Two loops share every rule. `play_alone` takes the symbols one after another and
 is a share of equity couples the symbols through the account, so `play_together` goes through the minutes.
 Most bars do nothing, and cost the few comparisons of `is_idle`.
 
-Importing this module imports numba, which takes half a second: only `desk/research/screen.py` does, when it
-plays. Functions are compiled at their first call and kept beside this file, or not at all where nothing can
-be written there. Arrays are handed on one by one: numba counts references to an array each time it is taken
-out of a tuple, which in the inner loop would cost a hundred times the work.
+Functions are compiled when the first of them is asked for (`compiled`): importing numba takes half a second,
+which who plays nothing need not wait. What is compiled is kept beside this file, or not at all where nothing
+can be written there. numba looks at this one file to tell whether what it kept is still true, so all that the
+functions depend on, layout and constants too, is here: that is why the module is long.
+
+Arrays are handed on one by one: numba counts references to an array each time it is taken out of a tuple,
+which in the inner loop would cost a hundred times the work.
 """
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
-import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from desk.research.slate import BLOCK as B
-from desk.research.slate import BOOK as K
-from desk.research.slate import (
-    BPS_UNITS,
-    CENT,
-    EQUITY,
-    FAR,
-    MICRO,
-    MILLION,
-    NOTIONAL,
-    USD,
-    Floats,
-    Ints,
-    Rules,
-)
-from desk.research.slate import DONE as D
-from desk.research.slate import SESSION as S
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Rule = TypeVar("Rule", bound=Callable[..., Any])
 
-Rule = TypeVar("Rule", bound=Callable[..., object])
+MILLION = 1_000_000
+USD = 10_000  # prices: units in a dollar
+CENT = 100
+MICRO = 100  # millionths of a USD in a unit of price
+BPS_UNITS = 100_000_000  # spreads and slippage are in 1/10,000 of a basis point
+FAR = 1 << 62  # a price no close reaches
 
+# What a size is counted in.
+SHARES, NOTIONAL, EQUITY = 0, 1, 2
 # Why an order waits.
 NONE, ENTRY, LEVEL, PROTECTION = 0, 1, 2, 3
 ALMOST_FLAT = 1e-6  # a level nearer to zero may be zero in millionths
 
 
-def compiled(rule: Rule) -> Rule:
-    """Have numba compile a function at its first call, and keep the result where that is possible."""
-    try:
-        return cast(Rule, numba.njit(cache=True)(rule))
-    except RuntimeError:  # numba's word for: neither this folder nor the user's cache can be written
-        return cast(Rule, numba.njit(rule))
+class BlockColumns(NamedTuple):
+    """What is known of a block: one symbol's bars of one session."""
+
+    FIRST: int = 0  # rows [FIRST, END)
+    END: int = 1
+    SYMBOL: int = 2
+    SESSION: int = 3
+    ENTER_UNTIL: int = 4  # rows: what the bell forbids
+    LEAVE_FROM: int = 5
+    OUT: int = 6  # the row that opens when the close-out begins; -1: there is none
 
 
-@compiled
+class SessionColumns(NamedTuple):
+    """What is known of a session, and what came of it."""
+
+    SEC: int = 0  # of sales: hundredths of a USD per million USD
+    TAF: int = 1  # millionths of a USD a share sold
+    TAF_CAP: int = 2  # millionths of a USD an execution
+    GAIN: int = 3  # written: change of cash and positions before fees, in units of price
+    FEES: int = 4  # written: millionths of a USD
+
+
+class BookColumns(NamedTuple):
+    """What is known of a symbol while it is played."""
+
+    POSITION: int = 0  # signed shares
+    WHY: int = 1  # the order that waits, if any
+    CHANGE: int = 2  # its signed shares
+    REFERENCE: int = 3  # the close it was sized at
+    LOW: int = 4  # closes at or under it reach a stop or target
+    HIGH: int = 5  # closes at or over it do
+    STOPPED: int = 6  # the side that protection closed, while its level counts for nothing; 0: none
+    STOPPED_IN: int = 7  # the session of that
+    WORTH: int = 8  # of the position at the end of its last session
+    CLOSE: int = 9  # its newest, where the symbols share an account
+
+
+class DoneColumns(NamedTuple):
+    """An execution."""
+
+    ROW: int = 0
+    CHANGE: int = 1  # signed shares
+    PRICE: int = 2
+    FEE: int = 3  # millionths of a USD
+    REFERENCE: int = 4
+
+
+BLOCK, SESSION, BOOK, DONE = BlockColumns(), SessionColumns(), BookColumns(), DoneColumns()
+B, S, K, D = BLOCK, SESSION, BOOK, DONE  # as the functions below write them
+
+
+class Rules(NamedTuple):
+    """How it is played."""
+
+    size_kind: int
+    size: int  # millionths of a share, of a USD or of equity
+    spread: int  # 1/10,000 bps; -1: none
+    slippage: int  # 1/10,000 bps
+    commission: int  # millionths of a USD a share
+    commission_min: int  # millionths of a USD an execution
+    stop: int  # millionths of the entry's price; 0: none
+    target: int  # the same
+    allow_short: bool
+    cash: int  # millionths of a USD
+
+
 def price_of(opened: int, buys: bool, rules: Rules) -> int:
     """Give what a share costs: the open and half the spread and the slippage, to the tick, against us."""
     if rules.spread < 0 and rules.slippage == 0:
@@ -68,7 +121,6 @@ def price_of(opened: int, buys: bool, rules: Rules) -> int:
     return max((exact - twice) // step * tick, tick)
 
 
-@compiled
 def fee_of(change: int, price: int, sec: int, taf: int, taf_cap: int, rules: Rules) -> int:
     """Give an execution's fees: SEC and TAF of a sale, rounded up, and the commission."""
     fee, qty = 0, abs(change)
@@ -80,7 +132,6 @@ def fee_of(change: int, price: int, sec: int, taf: int, taf_cap: int, rules: Rul
     return fee
 
 
-@compiled
 def part_of(amount: int, part: int) -> int:
     """Give amount x part / 10^12, rounded down; exact, though the product would not fit 64 bits."""
     high, low = amount // MILLION, amount % MILLION
@@ -88,7 +139,6 @@ def part_of(amount: int, part: int) -> int:
     return high * whole + (high * rest + low * whole + low * rest // MILLION) // MILLION
 
 
-@compiled
 def shares_of(strength: int, close: int, equity: int, rules: Rules) -> int:
     """Give the whole shares of an entry at a level's strength."""
     if rules.size_kind == EQUITY:
@@ -97,7 +147,6 @@ def shares_of(strength: int, close: int, equity: int, rules: Rules) -> int:
     return part_of(rules.size, strength * MILLION) // one_share
 
 
-@compiled
 def near_of(price: int, position: int, rules: Rules) -> tuple[int, int]:
     """Give the closes at or under and at or over which a position is left by protection."""
     below, above = (rules.stop, rules.target) if position > 0 else (rules.target, rules.stop)
@@ -106,7 +155,6 @@ def near_of(price: int, position: int, rules: Rules) -> tuple[int, int]:
     return low, high
 
 
-@compiled
 def tick_of(exact: int, up: bool) -> int:
     """Round millionths of a money unit to the tick."""
     tick = CENT if exact >= USD * MILLION else 1
@@ -114,13 +162,11 @@ def tick_of(exact: int, up: bool) -> int:
     return -(-exact // step) * tick if up else exact // step * tick
 
 
-@compiled
 def level_of(target: float) -> int:
     """Give a level in millionths."""
     return np.int64(np.rint(target * MILLION))  # type: ignore[return-value]  # an int to numba
 
 
-@compiled
 def is_idle(target: float, position: int, close: int, low: int, high: int, stopped: int) -> bool:
     """Tell whether nothing happens at a close, the bell left aside; NaN, no opinion, is less than nothing."""
     if position == 0:
@@ -130,7 +176,6 @@ def is_idle(target: float, position: int, close: int, low: int, high: int, stopp
     return not (target <= ALMOST_FLAT if position > 0 else target >= -ALMOST_FLAT)
 
 
-@compiled
 def execute(
     row: int,
     opened: int,
@@ -162,7 +207,6 @@ def execute(
     return taken
 
 
-@compiled
 def look(
     row: int,
     target: float,
@@ -203,7 +247,6 @@ def look(
         book[symbol, K.CHANGE] = qty if level > 0 else -qty
 
 
-@compiled
 def turns(row: int, symbol: int, close: int, block: int, blocks: Ints, book: Ints) -> bool:
     """Order the exit of what an entry has just opened when the close-out begins; tell whether it did."""
     position = book[symbol, K.POSITION]
@@ -213,7 +256,6 @@ def turns(row: int, symbol: int, close: int, block: int, blocks: Ints, book: Int
     return True
 
 
-@compiled
 def revalue(symbol: int, session: int, close: int, book: Ints, sessions: Ints) -> None:
     """Book what a position's worth changed by up to the end of a session."""
     worth = book[symbol, K.POSITION] * close
@@ -221,7 +263,6 @@ def revalue(symbol: int, session: int, close: int, book: Ints, sessions: Ints) -
     book[symbol, K.WORTH] = worth
 
 
-@compiled
 def equity_of(cash: int, book: Ints) -> int:
     """Give cash and positions at their newest closes, millionths of a USD."""
     for symbol in range(len(book)):
@@ -229,7 +270,6 @@ def equity_of(cash: int, book: Ints) -> int:
     return cash
 
 
-@compiled
 def look_around(
     begin: int,
     end: int,
@@ -257,7 +297,6 @@ def look_around(
         look(row, targets[row], closes[row], equity, symbol, block, rules, blocks, book)
 
 
-@compiled
 def spread(known: Ints, levels: Floats, asked: Ints, targets: Floats) -> int:
     """Write a symbol's levels to the rows of their minutes; give how many, up to the first without a row.
 
@@ -277,7 +316,6 @@ def spread(known: Ints, levels: Floats, asked: Ints, targets: Floats) -> int:
     return len(asked)
 
 
-@compiled
 def play_alone(
     opens: Ints,
     closes: Ints,
@@ -325,7 +363,6 @@ def play_alone(
     return count
 
 
-@compiled
 def play_together(
     opens: Ints,
     closes: Ints,
@@ -385,3 +422,44 @@ def play_together(
         if minute == last or follows[minute + 1] == 0:
             look_around(begin, end, cash, rows, block_of, targets, closes, rules, blocks, book)
     return count
+
+
+_COMPILABLE = (
+    "price_of",
+    "fee_of",
+    "part_of",
+    "shares_of",
+    "near_of",
+    "tick_of",
+    "level_of",
+    "is_idle",
+    "execute",
+    "look",
+    "turns",
+    "revalue",
+    "equity_of",
+    "look_around",
+    "spread",
+    "play_alone",
+    "play_together",
+)
+_COMPILED: dict[str, Callable[..., Any]] = {}
+
+
+def compiled(rule: Rule) -> Rule:
+    """Give a function of this module compiled; the first call compiles them all, when each is first used."""
+    if rule.__name__ not in _COMPILED:
+        import numba
+
+        for name in _COMPILABLE:
+            # Each finds the others by their names here, so compiled they take the places of the plain ones.
+            globals()[name] = _COMPILED[name] = _kept(numba.njit, globals()[name])
+    return cast(Rule, _COMPILED[rule.__name__])
+
+
+def _kept(njit: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function compiled at its first use, and the result kept where that is possible."""
+    try:
+        return cast(Callable[..., Any], njit(cache=True)(rule))
+    except RuntimeError:  # numba's word for: neither this folder nor the user's cache can be written
+        return cast(Callable[..., Any], njit(rule))

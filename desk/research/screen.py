@@ -25,8 +25,7 @@ import polars as pl
 
 from desk.errors import ConfigError
 from desk.money import ZERO
-from desk.research.returns import daily_returns, sharpe_ratio
-from desk.research.slate import (
+from desk.research.kernel import (
     BOOK,
     BPS_UNITS,
     DONE,
@@ -40,8 +39,12 @@ from desk.research.slate import (
     Floats,
     Ints,
     Rules,
-    Slate,
+    compiled,
+    play_alone,
+    play_together,
 )
+from desk.research.returns import daily_returns, sharpe_ratio
+from desk.research.slate import Slate
 from schemas.research import FILL_SCHEMA, NO_COSTS, Costs, Size, SizeKind
 from schemas.settings import EntryOrder, ExitsAt, ExitSettings, SessionSettings
 
@@ -193,9 +196,6 @@ class Screen:
         Args:
             targets: by row of the slate, NaN where there is no opinion (`Slate.targets`).
         """
-        # Here and not above: importing numba takes half a second, which who plays nothing need not wait.
-        from desk.research.kernel import play_alone, play_together
-
         assert targets.shape == self.slate.ts.shape, "one level a row"
         slate, rules = self.slate, self._rules
         sessions, book, done = self._sessions, self._book, self._done
@@ -203,9 +203,10 @@ class Screen:
         sessions[:, SESSION.GAIN :] = 0
         tape = slate.opens, slate.closes
         if rules.size_kind == EQUITY:
-            count = play_together(*tape, targets, rules, self._blocks, sessions, book, done, *slate.minutes)
+            play = compiled(play_together)
+            count = play(*tape, targets, rules, self._blocks, sessions, book, done, *slate.minutes)
         else:
-            count = play_alone(*tape, targets, rules, self._blocks, sessions, book, done)
+            count = compiled(play_alone)(*tape, targets, rules, self._blocks, sessions, book, done)
         return Played(
             slate=slate,
             terms=self.terms,

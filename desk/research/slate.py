@@ -12,99 +12,20 @@ Left out: prices finer than a millionth of a dollar, which have no place here an
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from desk.errors import DataError, NoBars
 from desk.fees import sec_fee, taf_fee
 from desk.hours import session_hours
+from desk.research.kernel import BLOCK, CENT, MICRO, MILLION, SESSION, Floats, Ints, compiled, spread
 from desk.tape import EPOCH, MINUTE_US, microseconds
 from schemas.account import SessionHours
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-MILLION = 1_000_000
-USD = 10_000  # prices: units in a dollar
-CENT = 100
-MICRO = 100  # millionths of a USD in a unit of price
-BPS_UNITS = 100_000_000  # spreads and slippage are in 1/10,000 of a basis point
-FAR = 1 << 62  # a price no close reaches
 
 DAY_US = 24 * 60 * MINUTE_US
 PRICE_MAX = 1_000_000  # USD a share; with it, every product of the kernel stays within 64 bits
 ROUNDING_NOISE = 1e-2  # of a millionth: what a float of six decimals may be off by
-
-# What a size is counted in.
-SHARES, NOTIONAL, EQUITY = 0, 1, 2
-
-
-class BlockColumns(NamedTuple):
-    """What is known of a block: one symbol's bars of one session."""
-
-    FIRST: int = 0  # rows [FIRST, END)
-    END: int = 1
-    SYMBOL: int = 2
-    SESSION: int = 3
-    ENTER_UNTIL: int = 4  # rows: what the bell forbids
-    LEAVE_FROM: int = 5
-    OUT: int = 6  # the row that opens when the close-out begins; -1: there is none
-
-
-class SessionColumns(NamedTuple):
-    """What is known of a session, and what came of it."""
-
-    SEC: int = 0  # of sales: hundredths of a USD per million USD
-    TAF: int = 1  # millionths of a USD a share sold
-    TAF_CAP: int = 2  # millionths of a USD an execution
-    GAIN: int = 3  # written: change of cash and positions before fees, in units of price
-    FEES: int = 4  # written: millionths of a USD
-
-
-class BookColumns(NamedTuple):
-    """What is known of a symbol while it is played."""
-
-    POSITION: int = 0  # signed shares
-    WHY: int = 1  # the order that waits, if any
-    CHANGE: int = 2  # its signed shares
-    REFERENCE: int = 3  # the close it was sized at
-    LOW: int = 4  # closes at or under it reach a stop or target
-    HIGH: int = 5  # closes at or over it do
-    STOPPED: int = 6  # the side that protection closed, while its level counts for nothing; 0: none
-    STOPPED_IN: int = 7  # the session of that
-    WORTH: int = 8  # of the position at the end of its last session
-    CLOSE: int = 9  # its newest, where the symbols share an account
-
-
-class DoneColumns(NamedTuple):
-    """An execution."""
-
-    ROW: int = 0
-    CHANGE: int = 1  # signed shares
-    PRICE: int = 2
-    FEE: int = 3  # millionths of a USD
-    REFERENCE: int = 4
-
-
-BLOCK, SESSION, BOOK, DONE = BlockColumns(), SessionColumns(), BookColumns(), DoneColumns()
-
-
-class Rules(NamedTuple):
-    """How it is played."""
-
-    size_kind: int
-    size: int  # millionths of a share, of a USD or of equity
-    spread: int  # 1/10,000 bps; -1: none
-    slippage: int  # 1/10,000 bps
-    commission: int  # millionths of a USD a share
-    commission_min: int  # millionths of a USD an execution
-    stop: int  # millionths of the entry's price; 0: none
-    target: int  # the same
-    allow_short: bool
-    cash: int  # millionths of a USD
 
 
 class Slate:
@@ -232,10 +153,7 @@ class Slate:
         Raises:
             DataError: a level is of no bar.
         """
-        # Here and not above: importing numba takes half a second, which who plays nothing need not wait.
-        from desk.research.kernel import spread
-
-        found = np.full(len(self.ts), np.nan)
+        write, found = compiled(spread), np.full(len(self.ts), np.nan)
         ts, target = levels["ts"].to_physical().to_numpy(), levels["target"].to_numpy()
         runs = levels["symbol"].rle().struct.unnest()
         places = {symbol: place for place, symbol in enumerate(self.symbols)}
@@ -245,7 +163,8 @@ class Slate:
                 raise DataError(f"levels of {symbol}, which has no bars")
             low, high = self.starts[places[symbol]], self.starts[places[symbol] + 1]
             end = begin + length
-            if spread(self.ts[low:high], found[low:high], ts[begin:end], target[begin:end]) < length:
+            count = write(self.ts[low:high], found[low:high], ts[begin:end], target[begin:end])
+            if count < length:
                 raise DataError(f"levels of {symbol} at minutes without a bar, or not in order")
             begin = end
         return found

@@ -234,9 +234,7 @@ def frame_of(levels: reference_loop.Levels) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LEVEL_SCHEMA, orient="row").sort("symbol", "ts")
 
 
-def test_where_nothing_can_be_written_the_kernel_compiles_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_nothing_can_be_written_the_kernel_compiles_all_the_same() -> None:
     """numba refuses to cache where it finds no folder; that costs seconds, not the run."""
 
     def njit(*rule: object, cache: bool = False) -> object:
@@ -244,9 +242,7 @@ def test_where_nothing_can_be_written_the_kernel_compiles_all_the_same(
             raise RuntimeError("cannot cache function: no locator available for file")
         return rule[0]
 
-    monkeypatch.setattr(kernel.numba, "njit", njit)
-
-    assert kernel.compiled(abs)(-2) == 2
+    assert kernel._kept(njit, abs)(-2) == 2
 
 
 def test_importing_the_screen_does_not_import_numba() -> None:
