@@ -29,6 +29,8 @@ from schemas.orders import Approval
 
 log = logging.getLogger(__name__)
 
+LEVEL_LEFT = "the level was left"  # why an entry is canceled; a replay finds the cancel by it
+
 
 @dataclass(frozen=True, slots=True)
 class TradeOutcome:
@@ -92,7 +94,7 @@ class Cycle:
             view = sizing_view(self.desk, market, session=self._hours, bar_ts=minute)
         for order in unwanted_entries(levels, view):
             working = self.desk.portfolio.orders[order.intent.client_order_id]
-            cancel(self.desk, working, cause="the level was left")
+            cancel(self.desk, working, cause=LEVEL_LEFT)
         sized = sizing(levels, view)
         protect_entries(self.desk)  # a fill that was learned in this minute counts for its entries
         seen = gate_view(self.desk, market)

@@ -9,8 +9,16 @@ from desk.research.provocation import KEYS
 from schemas.signals import SIGNAL_SCHEMA, checked_signals
 
 
-class Examined(Protocol):
-    """A strategy as this module sees it."""
+class Speaker(Protocol):
+    """Who says something of bars."""
+
+    def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Give signals for all bars given."""
+        ...
+
+
+class Examined(Speaker, Protocol):
+    """A strategy as its examiner sees it."""
 
     @property
     def warm_up(self) -> int: ...
@@ -18,16 +26,12 @@ class Examined(Protocol):
     @property
     def session_anchored(self) -> bool: ...
 
-    def signals(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """Give signals for all bars given."""
-        ...
-
 
 class Broken(Exception):
     """The strategy raised, or its answer breaks the contract; `str()` says how."""
 
 
-def said_of(strategy: Examined, bars: pl.DataFrame) -> pl.DataFrame:
+def said_of(strategy: Speaker, bars: pl.DataFrame) -> pl.DataFrame:
     """Give a strategy's answer, held to the contract and to the bars it was asked about.
 
     Raises:

@@ -1,0 +1,397 @@
+"""Hold a recorded day against its retelling, and say what each difference comes from.
+
+A decision is equal when the intent (client order id, side, quantity, prices, words) and the verdict with all
+its numbers are the same to the last byte. One that differs is tried with other inputs, and what gives the
+recorded decision again is the cause; where nothing does, the record itself is doubted:
+
+- altered bar: the close that a strategy saw, which is kept beside its signal, is no print's any more;
+- missing bar: a strategy spoke of a bar that the warehouse does not have;
+- revised data: the prints as they are known now give the decision, those known then do not;
+- late bar: with the bars that came while the minute was decided, or without those that came with it;
+- latency: with the bars of the minute before or after;
+- not recorded: the account's numbers of an older ledger, or what the broker says of a symbol;
+- settings, code version: the session ran with others;
+- unexplained: none of these.
+
+Altered and missing bars and what is unexplained are troubles of the desk; the others are how markets and
+programs are.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+
+import polars as pl
+
+from desk.money import plain
+from desk.ports import StrategyRunner
+from desk.research.redecision import Bars, Books, Outcome, Redecider, accepted, taped
+from desk.research.retelling import Decision, Moment, at_place, moments_of, quiet_places
+from desk.research.witness import Broken, said_of
+from desk.tape import Tape
+from schemas.account import Asset, BrokerAccount, SessionHours
+from schemas.bars import ACCEPTED_SCHEMA
+from schemas.events import AnyEvent, MinuteClosed, SessionStarted
+from schemas.orders import Approval, Denial, Reason
+from schemas.settings import Settings
+
+MINUTE = timedelta(minutes=1)
+NAMED_MAX = 3  # bars named for one decision; a window of thirty says no more
+MARGIN = 4  # an account's multiplier where it was not recorded
+# Reasons that rest on what the broker said of a symbol, which nobody keeps.
+UNSEEN = frozenset({Reason.CORPORATE_ACTION, Reason.INELIGIBLE_SYMBOL, Reason.SHORT_NOT_ALLOWED})
+
+
+class Cause(StrEnum):
+    """What a difference comes from."""
+
+    ALTERED = "altered bar"
+    MISSING = "missing bar"
+    REVISED = "revised data"
+    LATE = "late bar"
+    LATENCY = "latency"
+    NOT_RECORDED = "not recorded"
+    SETTINGS = "settings"
+    CODE = "code version"
+    FILL_MODEL = "fill model"
+    UNEXPLAINED = "unexplained"
+
+
+TROUBLES = frozenset({Cause.ALTERED, Cause.MISSING, Cause.UNEXPLAINED})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A decision that was recorded one way and is retold another."""
+
+    minute: datetime
+    order_id: str
+    cause: Cause
+    recorded: str
+    retold: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What is known of a session that is over."""
+
+    events: Sequence[tuple[int, AnyEvent]]  # the whole ledger, with its seqs
+    prints: pl.DataFrame  # columns of PRINT_SCHEMA, of the sessions below
+    said: pl.DataFrame  # recorded signals of the session, columns of SIGNAL_SCHEMA
+    hours: SessionHours
+    warm_up: SessionHours | None  # the session before, where strategies were shown it
+    settings: Settings
+    strategies: Sequence[StrategyRunner]
+    assets: Mapping[str, Asset]
+    settings_differ: str = ""  # in words
+    code_differs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retelling:
+    """What came of it."""
+
+    minutes: int
+    decisions: int
+    differences: tuple[Difference, ...]
+    altered: tuple[str, ...]  # bars that are not what was seen, whether or not a decision hung on them
+
+    @property
+    def troubles(self) -> tuple[Difference, ...]:
+        """Give the differences that somebody must look into."""
+        return tuple(each for each in self.differences if each.cause in TROUBLES)
+
+
+def retell(recording: Recording) -> Retelling:
+    """Decide every minute of a recorded session again, and compare."""
+    teller = _Teller(recording)
+    moments = moments_of(recording.events, recording.hours.session_date)
+    differences = tuple(found for moment in moments for found in teller.compared(moment))
+    return Retelling(
+        minutes=len(moments),
+        decisions=sum(len(moment.decided) for moment in moments),
+        differences=differences,
+        altered=tuple(words for _, _, _, words in teller.doubts),
+    )
+
+
+class _Teller:
+    """Goes through the minutes with the bars known by each."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        sessions = [each for each in (recording.warm_up, recording.hours) if each is not None]
+        self.bars = accepted(recording.prints, sessions)
+        self._known = self.bars["known_at"].to_list()
+        self._tape, self._shown = Tape(), 0
+        self.decider = Redecider(
+            settings=recording.settings,
+            strategies=recording.strategies,
+            hours=recording.hours,
+            assets=recording.assets,
+            books=Books(recording.events),
+        )
+
+    # ---- comparing ------------------------------------------------------------------------
+
+    def compared(self, moment: Moment) -> Iterator[Difference]:
+        """Give the differences of a minute, one for each decision."""
+        wanted = Outcome(moment.decided, moment.left)
+        first: tuple[Moment, Outcome] | None = None
+        for tried in self._possible(moment):
+            outcome = self.decider.outcome(
+                tried, self._known_at(tried.at), account=self._account(tried), keeps=first is None
+            )
+            if _equal(outcome, wanted, moment):
+                return
+            first = first or (tried, outcome)
+        if first is None:
+            if not moment.decided:
+                return
+            first = moment, Outcome()
+        tried, outcome = first
+        for order_id, was, now in _pairs(wanted, outcome, moment):
+            cause, why = self._cause(tried, order_id, wanted, was, now)
+            yield Difference(moment.minute, order_id, cause, was, now, why)
+
+    def _possible(self, moment: Moment) -> Iterator[Moment]:
+        """Give the minute with its instant, or with each that fits the record of a quiet one."""
+        if moment.at is not None:
+            yield moment
+            return
+        mine = self.bars.filter((pl.col("ts") == moment.minute) & (pl.col("known_at") <= moment.over_at))
+        for at in mine["known_at"].unique().sort().to_list():
+            for place in quiet_places(moment, at):
+                yield at_place(moment, place, at)
+
+    def _known_at(self, at: datetime | None) -> Bars:
+        """Give the bars known at an instant; instants only go forward."""
+        assert at is not None, "the caller says when"
+        while self._shown < len(self._known) and self._known[self._shown] <= at:
+            end, known_at = self._shown, self._known[self._shown]
+            while end < len(self._known) and self._known[end] == known_at:
+                end += 1
+            chunk = self.bars.slice(self._shown, end - self._shown)
+            ended = chunk.filter(pl.col("ts") + MINUTE <= known_at)  # no tape takes an unfinished bar
+            self._tape.add(ended.select(*ACCEPTED_SCHEMA), known_at)
+            self._shown = end
+        return Bars(self._tape)
+
+    # ---- the account ----------------------------------------------------------------------
+
+    @cached_property
+    def _equities(self) -> list[tuple[int, Decimal]]:
+        """Give what the broker said of equity, by seq."""
+        found = []
+        for seq, event in self.recording.events:
+            if isinstance(event, SessionStarted):
+                found.append((seq, event.equity))
+            elif isinstance(event, MinuteClosed) and event.broker_equity is not None:
+                found.append((seq, event.broker_equity))
+        return found
+
+    def _account(self, moment: Moment, *, after: bool = False) -> BrokerAccount | None:
+        """Give the recorded account, or one by the nearest record of its equity before (or after)."""
+        if moment.sight is not None:
+            return moment.sight.account
+        earlier = [equity for seq, equity in self._equities if seq <= moment.before]
+        later = [equity for seq, equity in self._equities if seq > moment.before]
+        equity = (later if after else earlier[::-1] or later)[:1]
+        if not equity:
+            return None
+        stated = (decision.verdict for decision in moment.decided)
+        checks = [check for each in stated if isinstance(each, Approval) for check in each.checks]
+        power = next((c.limit for c in checks if c.reason is Reason.BUYING_POWER), equity[0] * MARGIN)
+        return BrokerAccount(
+            equity=equity[0],
+            last_equity=equity[0],
+            cash=equity[0],
+            buying_power=power,
+            multiplier=MARGIN,
+            accrued_fees=Decimal(0),
+            trading_blocked=False,
+            account_blocked=False,
+            trade_suspended_by_user=False,
+            shorting_enabled=True,
+            status="ACTIVE",
+        )
+
+    # ---- causes ---------------------------------------------------------------------------
+
+    def _cause(self, moment: Moment, order_id: str, wanted: Outcome, was: str, now: str) -> tuple[Cause, str]:
+        """Say what a difference comes from, and in words by what that is known."""
+        symbol = _symbol(order_id, wanted, moment)
+        named = [
+            (cause, words)
+            for cause, bar_symbol, ts, words in self.doubts
+            if ts <= moment.minute and bar_symbol in (symbol, bar_symbol if symbol is None else symbol)
+        ]
+        if named:
+            return named[-1][0], "; ".join(words for _, words in named[-NAMED_MAX:])
+        for cause, why, outcome in self._variants(moment):
+            if _equal(outcome, wanted, moment):
+                return cause, why
+        if self._is_unseen(moment, order_id):
+            return Cause.NOT_RECORDED, "rests on what the broker said of the symbol, which is not kept"
+        if self.recording.settings_differ:
+            return Cause.SETTINGS, self.recording.settings_differ
+        if self.recording.code_differs:
+            return Cause.CODE, self.recording.code_differs
+        return Cause.UNEXPLAINED, "no other input known gives the recorded decision"
+
+    def _variants(self, moment: Moment) -> Iterator[tuple[Cause, str, Outcome]]:
+        """Give what the minute would have decided by other inputs."""
+        assert moment.at is not None, "it was decided at some instant"
+        ts, known = pl.col("ts"), pl.col("known_at")
+        account = self._account(moment)
+        past = self.bars.filter(ts <= moment.minute)
+        revised = past.filter((known > moment.at) & (ts <= moment.minute))
+        if revised.height > 0:
+            yield Cause.REVISED, _bars_in_words(revised, "known since"), self._with(moment, past, account)
+        came = past.filter((known > moment.at) & (known <= moment.over_at))
+        if came.height > 0:
+            shown = past.filter(known <= moment.over_at)
+            yield Cause.LATE, _bars_in_words(came, "known while deciding"), self._with(moment, shown, account)
+        with_it = (known == moment.at) & (ts < moment.minute)
+        late = past.filter(with_it)
+        if late.height > 0:
+            shown = past.filter((known <= moment.at) & ~with_it)
+            yield Cause.LATE, _bars_in_words(late, "known with it"), self._with(moment, shown, account)
+        if moment.decided:
+            for shift, words in ((-MINUTE, "before"), (MINUTE, "after")):
+                shown = self.bars.filter(ts <= moment.minute + shift)
+                outcome = self._with(moment, shown, account, bar_ts=moment.minute + shift)
+                yield Cause.LATENCY, f"decided on the bars of the minute {words}", outcome
+        if moment.sight is None:
+            why = "the account's numbers were not recorded; another record of its equity gives it"
+            shown = past.filter(known <= moment.at)
+            yield Cause.NOT_RECORDED, why, self._with(moment, shown, self._account(moment, after=True))
+
+    def _with(
+        self,
+        moment: Moment,
+        bars: pl.DataFrame,
+        account: BrokerAccount | None,
+        bar_ts: datetime | None = None,
+    ) -> Outcome:
+        return self.decider.outcome(moment, Bars(taped(bars)), account=account, bar_ts=bar_ts)
+
+    def _is_unseen(self, moment: Moment, order_id: str) -> bool:
+        verdicts = [each.verdict for each in moment.decided if each.order_id == order_id]
+        return any(isinstance(each, Denial) and each.reason in UNSEEN for each in verdicts)
+
+    # ---- witnesses ------------------------------------------------------------------------
+
+    @cached_property
+    def doubts(self) -> list[tuple[Cause, str, datetime, str]]:
+        """Give the bars whose recorded close is no print's, by time: cause, symbol, ts, words.
+
+        The witness is the price a strategy wrote beside its signal, where it writes closes.
+        """
+        closes: dict[tuple[str, datetime], list[float]] = {}
+        for symbol, ts, close in self.bars.select("symbol", "ts", "close").iter_rows():
+            closes.setdefault((symbol, ts), []).append(close)
+        found: dict[tuple[str, datetime], tuple[Cause, str, datetime, str]] = {}
+        seen = self.recording.said.select("strategy", "symbol", "ts", "price").unique(maintain_order=True)
+        writes_closes = self._writers_of_closes()
+        for strategy, symbol, ts, price in seen.sort("ts", "symbol").iter_rows():
+            now = closes.get((symbol, ts))
+            if strategy not in writes_closes or (now is not None and price in now):
+                continue
+            cause = Cause.MISSING if now is None else Cause.ALTERED
+            words = "is not in the warehouse" if now is None else f"is {now[-1]} in the warehouse"
+            bar = f"{symbol} {ts:%H:%M} UTC: close {price} when {strategy} saw it, {words}"
+            found.setdefault((symbol, ts), (cause, symbol, ts, bar))
+        return sorted(found.values(), key=lambda each: (each[2], each[1]))
+
+    def _writers_of_closes(self) -> frozenset[str]:
+        """Name the strategies whose price is the close, as their contract has it."""
+        newest = taped(self.bars).frame()
+        found = set()
+        for strategy in self.recording.strategies:
+            mine = newest.filter(pl.col("symbol").is_in(list(strategy.symbols)))
+            try:
+                said = said_of(strategy, mine)
+            except Broken:
+                continue
+            same = said.join(mine, on=["symbol", "ts"])
+            if bool((same["price"] == same["close"]).all()):
+                found.add(strategy.name)
+        return frozenset(found)
+
+
+def _equal(one: Outcome, other: Outcome, moment: Moment) -> bool:
+    return not list(_pairs(other, one, moment))
+
+
+def _pairs(was: Outcome, now: Outcome, moment: Moment) -> Iterator[tuple[str, str, str]]:
+    """Give client order id and both words of everything that differs."""
+    exact = moment.sight is not None
+    mine = {each.order_id: each for each in was.decided}
+    theirs = {each.order_id: each for each in now.decided}
+    for order_id in dict.fromkeys((*mine, *theirs)):
+        one, other = mine.get(order_id), theirs.get(order_id)
+        if one is None or other is None or _bytes(one, exact=exact) != _bytes(other, exact=exact):
+            yield order_id, _words(one), _words(other) + _detail(one, other)
+    for order_id in sorted(set(was.left) ^ set(now.left)):
+        kept, canceled = "entry kept", "entry canceled, its level was left"
+        yield (
+            order_id,
+            canceled if order_id in was.left else kept,
+            (canceled if order_id in now.left else kept),
+        )
+
+
+def _bytes(decision: Decision, *, exact: bool) -> str:
+    """Give a decision as it is written; of an older ledger without the numbers nobody recorded."""
+    verdict = decision.verdict
+    if exact:
+        return decision.intent.model_dump_json() + verdict.model_dump_json()
+    word = verdict.reason.value if isinstance(verdict, Denial) else "approved"
+    return decision.intent.model_dump_json() + word
+
+
+def _words(decision: Decision | None) -> str:
+    """Say a decision in one line."""
+    if decision is None:
+        return "nothing"
+    intent, verdict = decision.intent, decision.verdict
+    price = "market" if intent.limit_price is None else f"limit {plain(intent.limit_price)}"
+    order = f"{intent.side.value} {plain(intent.qty)} {intent.symbol} {price}"
+    return f"{order}, " + ("approved" if isinstance(verdict, Approval) else f"denied: {verdict.reason.value}")
+
+
+def _detail(one: Decision | None, other: Decision | None) -> str:
+    """Name the first number that differs where the words do not tell it."""
+    if one is None or other is None or _words(one) != _words(other):
+        return ""
+    pairs = zip(_fields(one), _fields(other), strict=False)
+    found = next(
+        (f" ({name} {mine}, then {theirs})" for (name, mine), (_, theirs) in pairs if mine != theirs), ""
+    )
+    return found or " (other numbers)"
+
+
+def _fields(decision: Decision) -> list[tuple[str, str]]:
+    written = {**decision.intent.model_dump(mode="json"), **decision.verdict.model_dump(mode="json")}
+    checks = written.pop("checks", [])
+    fields = [(name, str(value)) for name, value in sorted(written.items())]
+    return fields + [(check["reason"], f"{check['number']} over {check['limit']}") for check in checks]
+
+
+def _symbol(order_id: str, wanted: Outcome, moment: Moment) -> str | None:
+    """Give the symbol of an order: its id has the last but two words for it."""
+    words = order_id.split("-")
+    return words[-3] if len(words) > 3 else None
+
+
+def _bars_in_words(bars: pl.DataFrame, how: str) -> str:
+    newest = bars.sort("ts", "symbol", "known_at").tail(NAMED_MAX)
+    return "; ".join(
+        f"{symbol} {ts:%H:%M} UTC close {close}, {how} {known_at:%H:%M:%S}"
+        for symbol, ts, close, known_at in newest.select("symbol", "ts", "close", "known_at").iter_rows()
+    )
