@@ -39,7 +39,9 @@ def backtest(
         str | None,
         typer.Option(help="shares:100, notional:1000 or equity:0.1; default equity:0.1."),
     ] = None,
-    costs: Annotated[str, typer.Option(help="none, or alpaca: spread, participation and fees.")] = "none",
+    costs: Annotated[
+        str, typer.Option(help="none or alpaca, and changes: alpaca,slippage_bps=1,latency_bars=1.")
+    ] = "none",
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="No gate, loss limits or protections: the bare idea.")
     ] = False,
@@ -193,13 +195,26 @@ def read_costs(words: str) -> "Costs":
     """Read --costs.
 
     Raises:
-        ConfigError: there are none of that name.
+        ConfigError: there are none of that name, or a change is wrong.
     """
-    from schemas.research import COSTS_BY_NAME
+    from pydantic import ValidationError
 
-    if words not in COSTS_BY_NAME:
-        raise ConfigError(f"--costs {words}: allowed are {', '.join(COSTS_BY_NAME)}")
-    return COSTS_BY_NAME[words]
+    from schemas.research import COSTS_BY_NAME, Costs
+
+    name, *changes = [word.strip() for word in words.split(",")]
+    if name not in COSTS_BY_NAME:
+        raise ConfigError(f"--costs {words}: begin with {' or '.join(COSTS_BY_NAME)}")
+    given = dict(COSTS_BY_NAME[name].model_dump())
+    for change in changes:
+        key, _, value = change.partition("=")
+        if key not in given:
+            raise ConfigError(f"--costs {change}: allowed are {', '.join(given)}")
+        given[key] = None if value == "none" else value
+    try:
+        return Costs.model_validate(given)
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise ConfigError(f"--costs {found['loc'][0]}={found['input']}: {found['msg'].lower()}") from None
 
 
 def read_cash(words: str) -> Decimal:

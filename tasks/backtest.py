@@ -31,7 +31,7 @@ from desk.research.screen import Screen
 from desk.research.slate import Slate
 from desk.research.trades import round_trips
 from schemas.account import SessionHours
-from schemas.research import Engine, Run
+from schemas.research import FLOW_SCHEMA, Engine, Run
 from schemas.settings import Settings
 from strategies.base import Strategy, StrategyError
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
@@ -52,6 +52,7 @@ class Backtest:
     run: Run
     bars: pl.DataFrame
     fills: pl.DataFrame
+    flows: pl.DataFrame
     trades: pl.DataFrame
     curve: pl.DataFrame
     performance: Performance
@@ -84,14 +85,17 @@ def run_backtest(
     strategy = _strategy(plan, symbols)
     chosen = settings_of(plan, settings, strategy)
     played = _played(plan, chosen, strategy, bars, began=began, after=after)
-    curve = equity_curve(played.fills, bars, cash=plan.cash)
+    curve = equity_curve(played.fills, bars, cash=plan.cash, flows=played.flows)
     trades = round_trips(played.fills, bars)
-    performance = measure(cash=plan.cash, curve=curve, trades=trades, fills=played.fills, bars=bars)
+    performance = measure(
+        cash=plan.cash, curve=curve, trades=trades, fills=played.fills, bars=bars, flows=played.flows
+    )
     run = _record(plan, chosen, strategy, bars, played, started_at=started_at, began_s=clock)
     return Backtest(
         run=run,
         bars=bars,
         fills=played.fills,
+        flows=played.flows,
         trades=trades,
         curve=curve,
         performance=performance,
@@ -175,6 +179,7 @@ def report(backtest: Backtest, path: Path) -> None:
     write_tear_sheet(
         backtest.run,
         fills=backtest.fills,
+        flows=backtest.flows,
         bars=backtest.bars,
         curve=backtest.curve,
         trades=backtest.trades,
@@ -280,6 +285,7 @@ def _screened(
     orders = hashlib.sha256(fills.select("ts", "symbol", "side", "qty").write_csv().encode()).hexdigest()
     return Played(
         fills=fills,
+        flows=pl.DataFrame(schema=FLOW_SCHEMA),
         cash=equity,
         equity=equity,
         orders=fills.height,

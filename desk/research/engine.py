@@ -22,7 +22,9 @@ from desk.exchange.matching import Rules
 from desk.exchange.venue import Venue
 from desk.fees import FeeSchedule
 from desk.gate import approve_all, review_all
+from desk.hours import next_session, session_date_at, session_hours
 from desk.journal import Journal
+from desk.money import cents_up
 from desk.ports import StrategyRunner
 from desk.research.foresight import Foresight
 from desk.research.ledger import PassingLedger
@@ -31,12 +33,13 @@ from desk.research.reel import Reel, Showing
 from desk.session import Session, Steps
 from desk.sizer import Level
 from schemas.account import SessionHours
-from schemas.events import DayClosed
-from schemas.research import FILL_SCHEMA, Costs
+from schemas.events import CashAdjusted, DayClosed
+from schemas.research import FILL_SCHEMA, FLOW_SCHEMA, Costs
 from schemas.settings import Settings
 
 BEFORE_OPEN = timedelta(minutes=5)  # a session starts this long before its open, as the schedule has it
 MINUTE = timedelta(minutes=1)
+BORROW = "borrow"
 FOREVER = timedelta(days=36_500)  # an order waits for its symbol's next bar, however long the bars have a gap
 
 
@@ -67,6 +70,7 @@ class Played:
     """What came of it."""
 
     fills: pl.DataFrame  # `FILL_SCHEMA`
+    flows: pl.DataFrame  # `FLOW_SCHEMA`: borrow, and what the venue's rounding of a day's fees took
     cash: Decimal
     equity: Decimal  # at the newest closes
     orders: int
@@ -116,12 +120,14 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
         )
         visited += session.run(_steps(session, showing, opinions)).minutes
         _close(desk, venue, hours)
+        _charge_borrow(desk, venue, hours, plan.costs.borrow_annual_frac)
         if after is not None:
             after(hours)
     held = journal.portfolio.holdings().items()
     value = sum((position.qty * showing.last_prices()[symbol] for (_, symbol), position in held), Decimal(0))
     return Played(
         fills=_frame(ledger),
+        flows=_flows(ledger),
         cash=journal.portfolio.cash,
         equity=journal.portfolio.cash + value,
         orders=ledger.orders,
@@ -206,6 +212,38 @@ def _close(desk: Desk, venue: Venue, hours: SessionHours) -> None:
             fees=portfolio.fees(),
         )
     )
+
+
+def _charge_borrow(desk: Desk, venue: Venue, hours: SessionHours, annual_frac: Decimal) -> None:
+    """Charge what is short for the nights until the next session, at the closing marks, up to the cent.
+
+    Formula: |qty| x mark x annual_frac x nights / 360 (a year of money is 360 days), as brokers charge it.
+    The loss limits do not see it: it is booked as cash put right.
+    """
+    if annual_frac == 0:
+        return
+    nights = (next_session(hours.session_date).session_date - hours.session_date).days
+    marks, shorts = (
+        venue.floor.marks(),
+        (each for each in venue.floor.books.holdings.values() if each.qty < 0),
+    )
+    owed = sum((-each.qty * marks[each.symbol] for each in shorts), Decimal(0)) * annual_frac * nights / 360
+    if owed > 0:
+        charge = cents_up(owed)
+        venue.floor.books.cash -= charge
+        desk.journal.record(CashAdjusted(at=desk.now(), amount=-charge, cause=BORROW))
+
+
+def _flows(ledger: PassingLedger) -> pl.DataFrame:
+    """Give the money that moved without a fill, each in a minute of its session."""
+    rows = []
+    for event in ledger.flows:
+        day = session_date_at(event.at)
+        hours = None if day is None else session_hours(day)
+        assert hours is not None, "a backtest's clock stands in sessions"
+        ts = min(max(event.at, hours.opens_at), hours.closes_at - MINUTE)
+        rows.append((ts, BORROW if event.cause == BORROW else "fee", event.amount))
+    return pl.DataFrame(rows, schema=FLOW_SCHEMA, orient="row")
 
 
 def _frame(ledger: PassingLedger) -> pl.DataFrame:

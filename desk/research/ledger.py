@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from desk.errors import IllegalTransition
-from schemas.events import EVENTS, AnyEvent, FillRecorded, IntentDenied, OrderPlanned
+from schemas.events import EVENTS, AnyEvent, CashAdjusted, FillRecorded, IntentDenied, OrderPlanned
 from schemas.orders import Fill, OrderIntent
 
 
@@ -26,6 +26,7 @@ class PassingLedger:
         self.seq = 0
         self.denials: Counter[str] = Counter()  # by the gate's reason
         self.fills: list[tuple[Fill, OrderIntent]] = []
+        self.flows: list[CashAdjusted] = []  # money that came or went without a fill
         self._keeps = keeps
         self._events: list[AnyEvent] = []
         self._sent: dict[str, OrderIntent] = {}  # planned in this session or the one before
@@ -41,6 +42,8 @@ class PassingLedger:
                     self._plan(event.intent)
                 case FillRecorded():
                     self.fills.append((event.fill, self._sent[event.fill.client_order_id]))
+                case CashAdjusted():
+                    self.flows.append(event)
                 case IntentDenied():
                     self.denials[event.denial.reason.value] += 1
                 case _:

@@ -1,5 +1,6 @@
 """The exact engine: skipping changes nothing, the ledger replays, and the fills are a plain loop's."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -19,7 +20,7 @@ from strategies.opening_range import OpeningRange
 from strategies.rsi import RsiReversion
 from strategies.sma_crossover import SmaCrossover
 from strategies.vwap_mean_reversion import VwapMeanReversion
-from tests.desk.research.cases import case
+from tests.desk.research.cases import Case, case
 from tests.desk.research.exact import played
 
 SHIPPED: tuple[type[Strategy], ...] = (Bollinger, OpeningRange, RsiReversion, SmaCrossover, VwapMeanReversion)
@@ -141,3 +142,42 @@ def test_participation_fills_in_parts() -> None:
 
     parts = done.fills.group_by("client_order_id", maintain_order=True).agg(pl.len(), pl.col("qty").sum())
     assert parts["len"].max() > 1
+
+
+def test_borrowed_shares_cost_by_the_night() -> None:
+    """A short held over night pays for it in cash, over a weekend three times, and the flows say so."""
+    generated = next(each for each in map(case, range(200)) if is_short_overnight(each))
+    free = played(generated)
+    costs = generated.options.costs.model_copy(update={"borrow_annual_frac": Decimal("0.36")})
+    dear = played(replace(generated, options=replace(generated.options, costs=costs)))
+
+    borrow = dear.flows.filter(pl.col("kind") == "borrow")["amount"]
+    assert borrow.len() > 0
+    assert (borrow < 0).all()
+    assert dear.fills.select("ts", "symbol", "side").equals(free.fills.select("ts", "symbol", "side"))
+    assert dear.cash - free.cash == borrow.sum()
+
+
+def is_short_overnight(generated: Case) -> bool:
+    """Tell whether a case of plain shares holds a short over a night."""
+    options = generated.options
+    return (
+        options.size.kind is SizeKind.SHARES
+        and not options.close_out
+        and options.allow_short
+        and (generated.levels["target"] < 0).any()
+        and any(day_ends_short(generated))
+    )
+
+
+def day_ends_short(generated: Case) -> list[bool]:
+    """Tell of every day whether the plain loop is short at its end."""
+    fills = generated.play().fills
+    days = sorted({fill.ts.date() for fill in fills})
+    signed = [(f.ts.date(), f.symbol, f.qty if f.side == "buy" else -f.qty) for f in fills]
+    symbols = {symbol for _, symbol, _ in signed}
+    return [
+        sum(qty for at, name, qty in signed if name == symbol and at <= day) < 0
+        for day in days[:-1]
+        for symbol in symbols
+    ]
