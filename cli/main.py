@@ -31,7 +31,9 @@ from cli.query import report, sql
 from cli.session import close_day, session
 from cli.simulate import simulate
 from cli.status import orders, positions, status
+from cli.sweep import sweep
 from cli.up import up
+from cli.verify import verify_day
 from tasks.configuration import CONFIG_VARIABLE, load_settings
 from tasks.errors import ConfigError, DeskError
 
@@ -50,6 +52,7 @@ app.command(rich_help_panel=TRY)(demo)
 app.command(rich_help_panel=TRY)(exchange)
 app.command(rich_help_panel=TRY)(simulate)
 app.command(rich_help_panel=RESEARCH)(backtest)
+app.command(rich_help_panel=RESEARCH)(sweep)
 app.command(rich_help_panel=RESEARCH)(check)
 app.command(rich_help_panel=RUN)(up)
 app.command(rich_help_panel=RUN)(doctor)
@@ -63,6 +66,7 @@ app.command(rich_help_panel=LOOK)(log)
 app.command(rich_help_panel=LOOK)(sql)
 app.command(rich_help_panel=LOOK)(report)
 app.command(rich_help_panel=LOOK)(replay)
+app.command(rich_help_panel=LOOK)(verify_day)
 app.command(rich_help_panel=ACT)(kill)
 app.command(rich_help_panel=ACT)(resume)
 app.command(rich_help_panel=ACT)(breaks)

@@ -109,7 +109,7 @@ BROAD_LEAVE: dict[str, str] = {
     "data/warehouse.py": "whatever a projection does wrong may cost rows of DuckDB, never an exit (I11)",
     "tasks/strategy_source.py": "a user's file may raise anything when it is read; it is one line",
     "desk/research/witness.py": "a strategy under examination may raise anything; that is a finding",
-    "tasks/backtest.py": "a strategy is the user's code and may raise anything; the words name it",
+    "tasks/backtest_plan.py": "a strategy is the user's code and may raise anything; the words name it",
     "desk/evaluation.py": "a strategy is the user's code and may raise anything; it is stopped and reported",
 }
 
