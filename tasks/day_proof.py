@@ -1,17 +1,31 @@
-"""Hold a session that is over against its own inputs: the decisions retold, and the day played again."""
+"""Hold a session that is over against its own inputs: the decisions retold, and the day played again.
+
+Retelling (desk/research/discrepancy.py) asks whether the recorded decisions follow from what was known.
+Playing asks whether a backtest of the day, by the settings of the session and the simulated exchange's rules,
+gives the fills the desk got. A day that began with holdings is retold and not played: a backtest begins flat.
+"""
 
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+
+import polars as pl
 
 from data.day_inputs import read_day_inputs
 from desk.errors import NoBars, NotReady
 from desk.hours import previous_session, session_hours
+from desk.portfolio import replay
 from desk.ports import StrategyRunner
-from desk.research.discrepancy import Difference, Recording, Retelling, retell
+from desk.research.discrepancy import TROUBLES, Difference, Recording, Retelling, retell
+from desk.research.engine import Plan, Played, play
+from desk.research.reel import Reel
+from desk.research.same_fills import compare_fills
+from desk.research.witness import Broken, said_of
 from schemas.account import Asset, SessionHours
-from schemas.events import AnyEvent, SessionStarted
+from schemas.events import AnyEvent, FillRecorded, SessionStarted
+from schemas.research import ALPACA_COSTS
 from schemas.settings import Settings
 from tasks.code_version import code_version
 from tasks.resources import make_strategies, open_ledger, under_own_names, warehouse_path
@@ -24,27 +38,37 @@ class DayProof:
 
     session_date: date
     retelling: Retelling
+    fills: int  # recorded
+    played: tuple[Difference, ...] | None  # orders whose fills differ; None: the day was not played
+    unplayed_why: str = ""
 
     @property
     def differences(self) -> tuple[Difference, ...]:
         """Give every difference, decisions first."""
-        return self.retelling.differences
+        return self.retelling.differences + (self.played or ())
 
     @property
     def troubles(self) -> tuple[Difference, ...]:
         """Give those that somebody must look into."""
-        return self.retelling.troubles
+        return tuple(each for each in self.differences if each.cause in TROUBLES)
 
     @property
     def words(self) -> str:
         """Say it in one sentence."""
         told = self.retelling
-        what = f"{self.session_date}: {told.minutes} minutes with {told.decisions} decisions retold"
-        if not self.differences:
-            return f"{what}: the same decisions, byte for byte"
-        causes = [each.cause.value for each in self.differences]
-        tally = ", ".join(f"{causes.count(cause)} {cause}" for cause in dict.fromkeys(causes))
-        return f"{what}: {len(causes)} differ: {tally}"
+        decisions = f"{told.decisions} decisions of {told.minutes} minutes retold"
+        same = "the same to the last byte" if not told.differences else tally(told.differences)
+        if self.played is None:
+            return f"{self.session_date}: {decisions}: {same}; not played again: {self.unplayed_why}"
+        fills = "the same fills" if not self.played else tally(self.played)
+        return f"{self.session_date}: {decisions}: {same}; played again, {self.fills} fills: {fills}"
+
+
+def tally(differences: Sequence[Difference]) -> str:
+    """Count differences by cause, in words."""
+    causes = [each.cause.value for each in differences]
+    found = ", ".join(f"{causes.count(cause)} {cause}" for cause in dict.fromkeys(causes))
+    return f"{len(causes)} differ ({found})"
 
 
 def prove_day(settings: Settings, session_date: date | None) -> DayProof:
@@ -65,7 +89,62 @@ def prove_day(settings: Settings, session_date: date | None) -> DayProof:
     hours = _session(events, session_date)
     strategies = make_strategies(settings)
     recording = _recording(settings, strategies, events, hours)
-    return DayProof(hours.session_date, retell(recording))
+    retelling = retell(recording)
+    mine = _of_session(events, hours.session_date)
+    fills = len({event.fill.execution_id for _, event in mine if isinstance(event, FillRecorded)})
+    first = mine[0][0]
+    held = replay(event for seq, event in events if seq < first).holdings()
+    if held:
+        why = f"it began with {', '.join(sorted(symbol for _, symbol in held))} held"
+        return DayProof(hours.session_date, retelling, fills, None, why)
+    try:
+        played = _played(recording, cash=next(e.equity for _, e in mine if isinstance(e, SessionStarted)))
+    except Broken as error:
+        return DayProof(hours.session_date, retelling, fills, None, f"a strategy cannot be asked: {error}")
+    day = [event for _, event in mine]
+    found = compare_fills(day, played.fills, hours.session_date, retelling.differences)
+    return DayProof(hours.session_date, retelling, fills, found)
+
+
+def _of_session(events: Sequence[tuple[int, AnyEvent]], session_date: date) -> Sequence[tuple[int, AnyEvent]]:
+    """Give the events from a session's start to the start of the next, or the ledger's end."""
+    starts = [place for place, (_, event) in enumerate(events) if isinstance(event, SessionStarted)]
+    mine = [place for place in starts if _date_of(events[place][1]) == session_date]
+    after = [place for place in starts if place > mine[-1]]
+    return events[mine[0] : after[0] if after else len(events)]
+
+
+def _date_of(event: AnyEvent) -> date | None:
+    return event.session_date if isinstance(event, SessionStarted) else None
+
+
+def _played(recording: Recording, *, cash: Decimal) -> Played:
+    """Play the session again by the exact engine, with the settings it ran by and the exchange's costs.
+
+    Raises:
+        Broken: a strategy raised or broke the contract.
+    """
+    bars = recording.newest_bars()
+    hours = recording.hours
+    is_todays = (pl.col("ts") >= hours.opens_at) & (pl.col("ts") < hours.closes_at)
+    said = {
+        strategy.name: said_of(strategy, _shown(bars, strategy)).filter(is_todays).sort("symbol", "ts")
+        for strategy in recording.strategies
+    }
+    return play(
+        Plan(
+            settings=recording.settings,
+            reel=Reel(bars.filter(is_todays)),
+            said=said,
+            strategies=recording.strategies,
+            cash=cash,
+            costs=ALPACA_COSTS,
+        )
+    )
+
+
+def _shown(bars: pl.DataFrame, strategy: StrategyRunner) -> pl.DataFrame:
+    return bars.filter(pl.col("symbol").is_in(list(strategy.symbols)))
 
 
 def _session(events: Sequence[tuple[int, AnyEvent]], asked: date | None) -> SessionHours:

@@ -90,6 +90,14 @@ class Recording:
     settings_differ: str = ""  # in words
     code_differs: str = ""
 
+    def accepted(self) -> pl.DataFrame:
+        """Give the regular bars among the prints, as `desk.research.redecision.accepted` does."""
+        return accepted(self.prints, [each for each in (self.warm_up, self.hours) if each is not None])
+
+    def newest_bars(self) -> pl.DataFrame:
+        """Give the bars as they are known now, columns of `RAW_SCHEMA`, sorted by (symbol, ts)."""
+        return taped(self.accepted()).frame()
+
 
 @dataclass(frozen=True, slots=True)
 class Retelling:
@@ -124,8 +132,7 @@ class _Teller:
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
-        sessions = [each for each in (recording.warm_up, recording.hours) if each is not None]
-        self.bars = accepted(recording.prints, sessions)
+        self.bars = recording.accepted()
         self._known = self.bars["known_at"].to_list()
         self._tape, self._shown = Tape(), 0
         self.decider = Redecider(
@@ -377,9 +384,11 @@ def _detail(one: Decision | None, other: Decision | None) -> str:
 
 
 def _fields(decision: Decision) -> list[tuple[str, str]]:
-    written = {**decision.intent.model_dump(mode="json"), **decision.verdict.model_dump(mode="json")}
+    """Give every field of intent and verdict with its name, the verdict's checks by their rule."""
+    fields = [(name, str(value)) for name, value in decision.intent.model_dump(mode="json").items()]
+    written = decision.verdict.model_dump(mode="json")
     checks = written.pop("checks", [])
-    fields = [(name, str(value)) for name, value in sorted(written.items())]
+    fields += [(name, str(value)) for name, value in written.items()]
     return fields + [(check["reason"], f"{check['number']} over {check['limit']}") for check in checks]
 
 

@@ -29,6 +29,12 @@ PINNED = [
         [("15 16 * * 1-5", NEW_YORK)],
         {"limit": 1, "collision_strategy": "ENQUEUE"},
     ),
+    (
+        "verify-day",
+        "flows.verify_day.verify_day",
+        [("0 20 * * 1-5", NEW_YORK)],
+        {"limit": 1, "collision_strategy": "ENQUEUE"},
+    ),
     ("kill-switch", "flows.kill_switch.kill_switch", [], {"limit": 1, "collision_strategy": "ENQUEUE"}),
 ]
 SPECS = {spec["name"]: spec for spec in read_deployments()}
