@@ -88,6 +88,10 @@ class Bars(Protocol[Delivery]):
         """Give the newest accepted close by symbol, at the nearest tick."""
         ...
 
+    def is_todays(self, symbol: str) -> bool:
+        """Tell whether a symbol's newest close is of this session."""
+        ...
+
     def known(self, *, prices: Mapping[str, Decimal], account: BrokerAccount | None) -> MarketView:
         """Give what is known of the market now; `prices` are what holdings are valued at."""
         ...
@@ -235,6 +239,11 @@ class Intake:
     def last_prices(self) -> dict[str, Decimal]:
         """Give the newest accepted close by symbol, at the nearest tick."""
         return {symbol: nearest_tick(price) for symbol, price in self.tape.last_prices().items()}
+
+    def is_todays(self, symbol: str) -> bool:
+        """Tell whether a symbol's newest close is of this session."""
+        newest = self.tape.latest(symbol)
+        return newest is not None and self._hours is not None and newest.ts >= self._hours.opens_at
 
     def frame(self, symbols: Iterable[str]) -> pl.DataFrame:
         """Give the regular-session bars of some symbols, columns of `RAW_SCHEMA`, sorted by (symbol, ts)."""

@@ -164,10 +164,17 @@ class Orders(dict[str, Order]):
         client_order_id = self._by_broker_id.get(broker_order_id)
         return None if client_order_id is None else self[client_order_id]
 
-    def of_session(self, session_date: date) -> Iterator[Order]:
-        """Give a session's orders, newest first; sessions follow each other, so older ones end the search."""
+    def of_session(self, session_date: date, *, before: int = 0) -> Iterator[Order]:
+        """Give a session's orders, and those of some sessions before it, newest first.
+
+        Sessions follow each other, so older ones end the search.
+        """
+        seen = session_date
         for order in reversed(self.values()):
-            if order.intent.session_date < session_date:
+            day = order.intent.session_date
+            if day < seen:
+                seen, before = day, before - 1
+            if before < 0:
                 return
-            if order.intent.session_date == session_date:
+            if day <= session_date:
                 yield order

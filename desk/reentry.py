@@ -12,6 +12,7 @@ from datetime import date
 
 from desk.exits import is_protective
 from desk.portfolio import Order, Portfolio
+from desk.scribe import booking_date
 from desk.sizer import Key, Level
 
 
@@ -44,8 +45,8 @@ class Reentry:
 def stopped_out(portfolio: Portfolio, session_date: date) -> dict[Key, Order]:
     """Give the protective exit that closed each position, where nothing was filled since."""
     last: dict[Key, Order] = {}
-    for order in portfolio.orders.of_session(session_date):
-        if order.filled_qty > 0:
+    for order in portfolio.orders.of_session(session_date, before=1):  # one sent overnight fills today
+        if order.filled_qty > 0 and booking_date(order.changed_at) == session_date:
             last.setdefault((order.intent.strategy, order.intent.symbol), order)
     held = portfolio.holdings()
     gone = {key: order for key, order in last.items() if key not in held}

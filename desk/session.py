@@ -39,6 +39,7 @@ from desk.flattener import flatten
 from desk.gate import Judge, review_all
 from desk.intake import Bars, Intake
 from desk.prober import end_never_arrived
+from desk.protector import protect
 from desk.recovery import recover
 from desk.rhythm import Rhythm
 from desk.settler import settle
@@ -283,6 +284,8 @@ class Session:
 
     def _end(self, hours: SessionHours) -> SessionResult:
         desk = self.desk
+        if self._holds_overnight and not desk.portfolio.latches:
+            protect(desk)  # a level reached by the last close is left at the next open, not a minute after it
         deadline = max(desk.now(), hours.closes_at) + SETTLE_AFTER_CLOSE
         while desk.portfolio.working_orders() and desk.now() < deadline and not self._holds_overnight:
             desk.clock.sleep_until(desk.now() + timedelta(seconds=5))

@@ -3,9 +3,9 @@
 The books are valued at the newest accepted prices and the minute is recorded together with the broker's
 own number, so that the ledger alone says what every loss is (desk/losses.py). What is held and has no bar
 of ours (a person's shares, or an overnight position before its first print) is valued at the broker's price:
-at cost, the gain of months would look like a loss of this minute. Only our own prices are recorded as marks,
-because protective exits are decided by them. A loss is looked at after each minute, and when a session
-starts: what was lost overnight is known before the first entry.
+at cost, the gain of months would look like a loss of this minute. Only our own prices of this session are
+recorded as marks, because protective exits are decided by them. A loss is looked at after each minute, and
+when a session starts: what was lost overnight is known before the first entry.
 """
 
 import logging
@@ -39,7 +39,9 @@ class Valuation:
         except BrokerUnavailable as error:
             log.warning("holdings keep the broker's last prices", extra={"cause": str(error)})
         prices, values = self.cycle.bars.last_prices(), self.cycle.values()
-        marks = {s: prices[s] for s in portfolio.held_symbols() if s in prices}
+        marks = {
+            s: prices[s] for s in portfolio.held_symbols() if s in prices and self.cycle.bars.is_todays(s)
+        }
         exposures = [
             position.qty * values.get(symbol, position.avg_price)
             for (_, symbol), position in sorted(portfolio.holdings().items())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import crash, drills, endurance, exchange, mutants
+from soak import agreement, crash, drills, endurance, exchange, mutants
 from soak.planted import PLANTED
 
 
@@ -19,6 +19,10 @@ def main() -> int:
         found = mutants.run(seeds=asked.seeds, jobs=asked.jobs, names=asked.name, console=console)
         mutants.show(found, console)
         return 0 if all(caught.is_caught for caught in found) else 1
+    if asked.soak == "agreement":
+        differing = agreement.run(cases=asked.cases, jobs=asked.jobs, console=console)
+        agreement.show(differing, cases=asked.cases, console=console)
+        return 1 if differing else 0
     if asked.soak == "exchange":
         steps = exchange.run(steps=asked.steps, console=console)
         exchange.show(steps, console)
@@ -79,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     lasting.add_argument("--symbols", type=int, default=len(endurance.SYMBOLS))
     asking = commands.add_parser("exchange", help="100,000 requests at a time, watched for growth")
     asking.add_argument("--steps", type=int, default=3, help="of each kind of request")
+    agreeing = commands.add_parser("agreement", help="generated backtests, played four ways")
+    agreeing.add_argument("--cases", type=int, default=500)
+    agreeing.add_argument("--jobs", type=int, default=2)
     planting = commands.add_parser("mutants", help="break the desk on purpose and see who notices")
     planting.add_argument("--seeds", type=int, default=60, help="that the simulation plays for each defect")
     planting.add_argument("--jobs", type=int, default=2)

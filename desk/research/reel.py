@@ -326,6 +326,12 @@ class Showing:
         assert self._closes is not None, "prepare comes first"
         return self._closes
 
+    def is_todays(self, symbol: str) -> bool:
+        """Tell whether a symbol's newest close is of this session."""
+        assert self._hours is not None, "prepare comes first"
+        row = self.last_prices().row(symbol)
+        return row >= 0 and int(self._reel.tracks[symbol].ts[row]) >= microseconds(self._hours.opens_at)
+
     def known(self, *, prices: Mapping[str, Decimal], account: BrokerAccount | None) -> MarketView:
         """Give what is known of the market now."""
         return MarketView(
