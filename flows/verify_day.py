@@ -15,7 +15,7 @@ def verify_day(session_date: date | None = None) -> State[Any]:
     """Decide every minute of a session again from the prints known then, and play the day by a backtest.
 
     Fails when a difference is unexplained or a bar was altered, and names each: the decision, what was
-    recorded, what comes out now, and why. It only reads, and may be run for any past date, as often as wanted.
+    recorded, what comes out now, and why. It only reads; run it for any past date, as often as wanted.
 
     Args:
         session_date: The New York date to verify, as YYYY-MM-DD. Leave it empty for today by the

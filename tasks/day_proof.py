@@ -8,8 +8,7 @@ gives the fills the desk got. A day that began with holdings is retold and not p
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
+from datetime import date, datetime
 
 import polars as pl
 
@@ -24,7 +23,7 @@ from desk.research.reel import Reel
 from desk.research.same_fills import compare_fills
 from desk.research.witness import Broken, said_of
 from schemas.account import Asset, SessionHours
-from schemas.events import AnyEvent, FillRecorded, SessionStarted
+from schemas.events import AnyEvent, FillRecorded, MinuteClosed, SessionEnded, SessionStarted
 from schemas.research import ALPACA_COSTS
 from schemas.settings import Settings
 from tasks.code_version import code_version
@@ -97,12 +96,21 @@ def prove_day(settings: Settings, session_date: date | None) -> DayProof:
     if held:
         why = f"it began with {', '.join(sorted(symbol for _, symbol in held))} held"
         return DayProof(hours.session_date, retelling, fills, None, why)
+    day = [event for _, event in mine]
+    over_at = max(
+        event.at for event in day if isinstance(event, MinuteClosed | SessionStarted | SessionEnded)
+    )
     try:
-        played = _played(recording, cash=next(e.equity for _, e in mine if isinstance(e, SessionStarted)))
+        played = _played(recording, day, by=over_at)
     except Broken as error:
         return DayProof(hours.session_date, retelling, fills, None, f"a strategy cannot be asked: {error}")
-    day = [event for _, event in mine]
-    found = compare_fills(day, played.fills, hours.session_date, retelling.differences)
+    found = compare_fills(
+        day,
+        played.fills,
+        hours.session_date,
+        decisions=retelling.differences,
+        moved=recording.moved(over_at),
+    )
     return DayProof(hours.session_date, retelling, fills, found)
 
 
@@ -118,14 +126,19 @@ def _date_of(event: AnyEvent) -> date | None:
     return event.session_date if isinstance(event, SessionStarted) else None
 
 
-def _played(recording: Recording, *, cash: Decimal) -> Played:
+def _played(recording: Recording, day: Sequence[AnyEvent], *, by: datetime) -> Played:
     """Play the session again by the exact engine, with the settings it ran by and the exchange's costs.
+
+    Args:
+        recording: what is known of it.
+        day: its events.
+        by: the bars are those known then.
 
     Raises:
         Broken: a strategy raised or broke the contract.
     """
-    bars = recording.newest_bars()
-    hours = recording.hours
+    bars, hours = recording.bars_by(by), recording.hours
+    cash = next(event.equity for event in day if isinstance(event, SessionStarted))
     is_todays = (pl.col("ts") >= hours.opens_at) & (pl.col("ts") < hours.closes_at)
     said = {
         strategy.name: said_of(strategy, _shown(bars, strategy)).filter(is_todays).sort("symbol", "ts")

@@ -20,7 +20,7 @@ from tests.house import CHECKOUT, ROOMS
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")])
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # the app has several, so it is a group
-PHASES = {"reconcile-account", "trade-session", "close-day", "kill-switch"}
+PHASES = {"reconcile-account", "trade-session", "close-day", "verify-day", "kill-switch"}
 
 
 def text_of(page: str) -> str:

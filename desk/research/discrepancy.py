@@ -26,11 +26,11 @@ from functools import cached_property
 
 import polars as pl
 
-from desk.money import plain
 from desk.ports import StrategyRunner
+from desk.research.decision_words import differing, is_equal
+from desk.research.doubts import Doubt, doubts_of
 from desk.research.redecision import Bars, Books, Outcome, Redecider, accepted, taped
-from desk.research.retelling import Decision, Moment, at_place, moments_of, quiet_places
-from desk.research.witness import Broken, said_of
+from desk.research.retelling import Moment, at_place, moments_of, quiet_places
 from desk.tape import Tape
 from schemas.account import Asset, BrokerAccount, SessionHours
 from schemas.bars import ACCEPTED_SCHEMA
@@ -94,9 +94,21 @@ class Recording:
         """Give the regular bars among the prints, as `desk.research.redecision.accepted` does."""
         return accepted(self.prints, [each for each in (self.warm_up, self.hours) if each is not None])
 
-    def newest_bars(self) -> pl.DataFrame:
-        """Give the bars as they are known now, columns of `RAW_SCHEMA`, sorted by (symbol, ts)."""
-        return taped(self.accepted()).frame()
+    def bars_by(self, at: datetime) -> pl.DataFrame:
+        """Give the bars as they were known at an instant, columns of `RAW_SCHEMA`, sorted by (symbol, ts)."""
+        return taped(self.accepted().filter(pl.col("known_at") <= at)).frame()
+
+    def moved(self, at: datetime) -> str:
+        """Say how many bars were printed again or late by an instant; empty where none was."""
+        prints = self.accepted().filter(pl.col("known_at") <= at)
+        longest = MINUTE + timedelta(seconds=self.settings.session.bar_delay_s)
+        late = prints.filter(
+            (pl.col("known_at") > pl.col("ts") + longest) & (pl.col("ts") >= self.hours.opens_at)
+        )
+        again = prints.height - prints.select("symbol", "ts").n_unique()
+        words = [f"{again} bars were printed again"] if again > 0 else []
+        words += [f"{late.height} came late"] if late.height > 0 else []
+        return " and ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +135,7 @@ def retell(recording: Recording) -> Retelling:
         minutes=len(moments),
         decisions=sum(len(moment.decided) for moment in moments),
         differences=differences,
-        altered=tuple(words for _, _, _, words in teller.doubts),
+        altered=tuple(each.words for each in teller.doubts),
     )
 
 
@@ -153,7 +165,7 @@ class _Teller:
             outcome = self.decider.outcome(
                 tried, self._known_at(tried.at), account=self._account(tried), keeps=first is None
             )
-            if _equal(outcome, wanted, moment):
+            if is_equal(wanted, outcome, exact=_is_exact(moment)):
                 return
             first = first or (tried, outcome)
         if first is None:
@@ -161,7 +173,7 @@ class _Teller:
                 return
             first = moment, Outcome()
         tried, outcome = first
-        for order_id, was, now in _pairs(wanted, outcome, moment):
+        for order_id, was, now in differing(wanted, outcome, exact=_is_exact(moment)):
             cause, why = self._cause(tried, order_id, wanted, was, now)
             yield Difference(moment.minute, order_id, cause, was, now, why)
 
@@ -231,16 +243,13 @@ class _Teller:
 
     def _cause(self, moment: Moment, order_id: str, wanted: Outcome, was: str, now: str) -> tuple[Cause, str]:
         """Say what a difference comes from, and in words by what that is known."""
-        symbol = _symbol(order_id, wanted, moment)
-        named = [
-            (cause, words)
-            for cause, bar_symbol, ts, words in self.doubts
-            if ts <= moment.minute and bar_symbol in (symbol, bar_symbol if symbol is None else symbol)
-        ]
-        if named:
-            return named[-1][0], "; ".join(words for _, words in named[-NAMED_MAX:])
+        symbol = _symbol(order_id)
+        doubts = [each for each in self.doubts if each.symbol == symbol and each.ts <= moment.minute]
+        if doubts:
+            words = "; ".join(each.words for each in doubts[-NAMED_MAX:])
+            return Cause.MISSING if doubts[-1].is_missing else Cause.ALTERED, words
         for cause, why, outcome in self._variants(moment):
-            if _equal(outcome, wanted, moment):
+            if is_equal(wanted, outcome, exact=_is_exact(moment)):
                 return cause, why
         if self._is_unseen(moment, order_id):
             return Cause.NOT_RECORDED, "rests on what the broker said of the symbol, which is not kept"
@@ -291,111 +300,20 @@ class _Teller:
         verdicts = [each.verdict for each in moment.decided if each.order_id == order_id]
         return any(isinstance(each, Denial) and each.reason in UNSEEN for each in verdicts)
 
-    # ---- witnesses ------------------------------------------------------------------------
-
     @cached_property
-    def doubts(self) -> list[tuple[Cause, str, datetime, str]]:
-        """Give the bars whose recorded close is no print's, by time: cause, symbol, ts, words.
-
-        The witness is the price a strategy wrote beside its signal, where it writes closes.
-        """
-        closes: dict[tuple[str, datetime], list[float]] = {}
-        for symbol, ts, close in self.bars.select("symbol", "ts", "close").iter_rows():
-            closes.setdefault((symbol, ts), []).append(close)
-        found: dict[tuple[str, datetime], tuple[Cause, str, datetime, str]] = {}
-        seen = self.recording.said.select("strategy", "symbol", "ts", "price").unique(maintain_order=True)
-        writes_closes = self._writers_of_closes()
-        for strategy, symbol, ts, price in seen.sort("ts", "symbol").iter_rows():
-            now = closes.get((symbol, ts))
-            if strategy not in writes_closes or (now is not None and price in now):
-                continue
-            cause = Cause.MISSING if now is None else Cause.ALTERED
-            words = "is not in the warehouse" if now is None else f"is {now[-1]} in the warehouse"
-            bar = f"{symbol} {ts:%H:%M} UTC: close {price} when {strategy} saw it, {words}"
-            found.setdefault((symbol, ts), (cause, symbol, ts, bar))
-        return sorted(found.values(), key=lambda each: (each[2], each[1]))
-
-    def _writers_of_closes(self) -> frozenset[str]:
-        """Name the strategies whose price is the close, as their contract has it."""
-        newest = taped(self.bars).frame()
-        found = set()
-        for strategy in self.recording.strategies:
-            mine = newest.filter(pl.col("symbol").is_in(list(strategy.symbols)))
-            try:
-                said = said_of(strategy, mine)
-            except Broken:
-                continue
-            same = said.join(mine, on=["symbol", "ts"])
-            if bool((same["price"] == same["close"]).all()):
-                found.add(strategy.name)
-        return frozenset(found)
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Give the bars whose recorded close is no print's, by time."""
+        return doubts_of(self.recording.said, self.bars, self.recording.strategies)
 
 
-def _equal(one: Outcome, other: Outcome, moment: Moment) -> bool:
-    return not list(_pairs(other, one, moment))
+def _is_exact(moment: Moment) -> bool:
+    """Tell whether the numbers of a minute's verdicts can be the same: what they rest on was recorded."""
+    return moment.sight is not None
 
 
-def _pairs(was: Outcome, now: Outcome, moment: Moment) -> Iterator[tuple[str, str, str]]:
-    """Give client order id and both words of everything that differs."""
-    exact = moment.sight is not None
-    mine = {each.order_id: each for each in was.decided}
-    theirs = {each.order_id: each for each in now.decided}
-    for order_id in dict.fromkeys((*mine, *theirs)):
-        one, other = mine.get(order_id), theirs.get(order_id)
-        if one is None or other is None or _bytes(one, exact=exact) != _bytes(other, exact=exact):
-            yield order_id, _words(one), _words(other) + _detail(one, other)
-    for order_id in sorted(set(was.left) ^ set(now.left)):
-        kept, canceled = "entry kept", "entry canceled, its level was left"
-        yield (
-            order_id,
-            canceled if order_id in was.left else kept,
-            (canceled if order_id in now.left else kept),
-        )
-
-
-def _bytes(decision: Decision, *, exact: bool) -> str:
-    """Give a decision as it is written; of an older ledger without the numbers nobody recorded."""
-    verdict = decision.verdict
-    if exact:
-        return decision.intent.model_dump_json() + verdict.model_dump_json()
-    word = verdict.reason.value if isinstance(verdict, Denial) else "approved"
-    return decision.intent.model_dump_json() + word
-
-
-def _words(decision: Decision | None) -> str:
-    """Say a decision in one line."""
-    if decision is None:
-        return "nothing"
-    intent, verdict = decision.intent, decision.verdict
-    price = "market" if intent.limit_price is None else f"limit {plain(intent.limit_price)}"
-    order = f"{intent.side.value} {plain(intent.qty)} {intent.symbol} {price}"
-    return f"{order}, " + ("approved" if isinstance(verdict, Approval) else f"denied: {verdict.reason.value}")
-
-
-def _detail(one: Decision | None, other: Decision | None) -> str:
-    """Name the first number that differs where the words do not tell it."""
-    if one is None or other is None or _words(one) != _words(other):
-        return ""
-    pairs = zip(_fields(one), _fields(other), strict=False)
-    found = next(
-        (f" ({name} {mine}, then {theirs})" for (name, mine), (_, theirs) in pairs if mine != theirs), ""
-    )
-    return found or " (other numbers)"
-
-
-def _fields(decision: Decision) -> list[tuple[str, str]]:
-    """Give every field of intent and verdict with its name, the verdict's checks by their rule."""
-    fields = [(name, str(value)) for name, value in decision.intent.model_dump(mode="json").items()]
-    written = decision.verdict.model_dump(mode="json")
-    checks = written.pop("checks", [])
-    fields += [(name, str(value)) for name, value in written.items()]
-    return fields + [(check["reason"], f"{check['number']} over {check['limit']}") for check in checks]
-
-
-def _symbol(order_id: str, wanted: Outcome, moment: Moment) -> str | None:
-    """Give the symbol of an order: its id has the last but two words for it."""
-    words = order_id.split("-")
-    return words[-3] if len(words) > 3 else None
+def _symbol(order_id: str) -> str:
+    """Give the symbol of an order: `mqd-<strategy>-<yyyymmdd>-<symbol>-<hhmm>-<attempt>`."""
+    return order_id.split("-")[-3]
 
 
 def _bars_in_words(bars: pl.DataFrame, how: str) -> str:

@@ -51,7 +51,12 @@ Executions = Mapping[str, tuple[datetime, str]]  # by client order id: the first
 
 
 def compare_fills(
-    events: Sequence[AnyEvent], played: pl.DataFrame, session_date: date, decisions: Sequence[Difference]
+    events: Sequence[AnyEvent],
+    played: pl.DataFrame,
+    session_date: date,
+    *,
+    decisions: Sequence[Difference],
+    moved: str,
 ) -> tuple[Difference, ...]:
     """Give the orders whose executions differ, by time.
 
@@ -60,6 +65,7 @@ def compare_fills(
         played: the backtest's executions, columns of `FILL_SCHEMA`.
         session_date: the session's date.
         decisions: what differed in the retelling.
+        moved: bars that were not the same all day, in words: a backtest knows one print of each.
     """
     ours, theirs = _recorded(events, session_date), _played(played)
     wrong = {each.order_id: each for each in decisions}
@@ -76,6 +82,8 @@ def compare_fills(
             cause, why = Cause.FILL_MODEL, "the venue filled it otherwise than the backtest's rules"
         elif found:
             cause, why = found[0].cause, f"follows from {found[0].order_id}"
+        elif moved:
+            cause, why = Cause.REVISED, f"a backtest knows one print of each bar, and {moved}"
         elif unplayed:
             cause, why = Cause.FILL_MODEL, f"a backtest plays no {unplayed}"
         found.append(Difference(minute, order_id, cause, was, now, why))
