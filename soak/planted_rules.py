@@ -118,8 +118,8 @@ RULES = (
         "judged by other limits",
         "entries are held to twice the gross the desk was told (I5)",
         "desk/cycle.py",
-        "gate_view(self.desk, market), self.desk.settings.risk)",
-        "gate_view(self.desk, market), self.desk.settings.risk.model_copy("
+        "self.judge(sized.intents, seen, self.desk.settings.risk)",
+        "self.judge(sized.intents, seen, self.desk.settings.risk.model_copy("
         'update={"gross_max_usd": self.desk.settings.risk.gross_max_usd * 2}))',
     ),
 )
