@@ -1,6 +1,7 @@
 """A search of parameters: its pieces as task runs, on processes, Dask or Ray."""
 
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from tasks.errors import ConfigError
 from tasks.sweep import Prepared, Sweep, Told, search
 from tasks.sweep_pool import alone, cores, tied
 from tasks.sweep_task import play
+
+# A flow is sent to every process of its tasks with all that its function names; a progress bar cannot be.
+_UNDER_WAY: ContextVar[tuple[Prepared, Told]] = ContextVar("under_way")
 
 
 def sweep_in_prefect(prepared: Prepared, *, runner: Runner, workers: int | None, told: Told) -> Sweep:
@@ -28,20 +32,29 @@ def sweep_in_prefect(prepared: Prepared, *, runner: Runner, workers: int | None,
         ConfigError: the runner is not installed.
         FillsDiffer: the screen and the exact engine differ, a defect of this program.
     """
+    chosen = sweep.with_options(task_runner=task_runner(runner, workers or cores()))
+    token = _UNDER_WAY.set((prepared, told))
+    try:
+        with alone():
+            return chosen(prepared.job.sweep_id)
+    finally:
+        _UNDER_WAY.reset(token)
 
-    @flow(
-        name="sweep",
-        flow_run_name=f"sweep {prepared.job.sweep_id}",
-        description=sweep_in_prefect.__doc__,
-        task_runner=task_runner(runner, workers or cores()),
-        retries=0,
-        persist_result=False,
-    )
-    def sweep(sweep_id: str) -> Sweep:
-        return search(prepared, _fan, told)
 
-    with alone():
-        return sweep(prepared.job.sweep_id)
+@flow(name="sweep", flow_run_name="sweep {sweep_id}", retries=0, persist_result=False)
+def sweep(sweep_id: str) -> Sweep:
+    """Search a strategy's parameters; `desk sweep` starts it.
+
+    Args:
+        sweep_id: The folder in the store's `sweeps` that has the job.
+    """
+    return _search(sweep_id)
+
+
+def _search(sweep_id: str) -> Sweep:
+    prepared, told = _UNDER_WAY.get()
+    assert prepared.job.sweep_id == sweep_id, "a flow run plays the sweep it was started for"
+    return search(prepared, _fan, told)
 
 
 def _fan(folder: Path, pieces: Sequence[Piece]) -> Iterator[str]:

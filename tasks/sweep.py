@@ -31,11 +31,9 @@ from desk.research.walk import DAYS_SCHEMA, Rank, Trial, Verdict, choices_of, ra
 from schemas.settings import Settings
 from schemas.sweep import Fold, Job, Method, Objective, Piece, Range
 from strategies.base import Strategy, StrategyError
-from tasks.backtest import bars_of, data_hash
 from tasks.backtest_plan import BacktestPlan, settings_of, terms_of
 from tasks.strategy_source import anchored, make_strategy, read_params, strategy_class
 from tasks.sweep_bench import BARS_FILE, JOB_FILE, PLANS, file_of
-from tasks.trading import settings_hash
 
 FOLDER = "sweeps"  # in the store
 TRIALS_DEFAULT = 100  # of a search that does not try all
@@ -115,6 +113,9 @@ def prepare(plan: SweepPlan, settings: Settings) -> Prepared:
         BadBatch: a file is not of bars.
         OSError: the store cannot be written.
     """
+    # Here and not above: the processes of a pool come by this module and need neither database nor Prefect.
+    from tasks.backtest import bars_of, data_hash
+
     bars, notes = bars_of(plan.backtest, settings)
     symbols = tuple(bars["symbol"].unique().sort().to_list())
     here = anchored(plan.backtest.strategy, Path.cwd())
@@ -276,6 +277,8 @@ def _identity(
     job: Job, chosen: Settings, plan: BacktestPlan, strategy: Strategy, *, data: str
 ) -> dict[str, object]:
     """Give everything that decides the result."""
+    from tasks.trading import settings_hash  # as in `prepare`
+
     same = {"params": {}, "symbols": (), "name": ""}
     first = chosen.strategies[0].model_copy(update=same)
     return {

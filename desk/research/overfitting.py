@@ -188,7 +188,7 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
     if tries is None or tries.count < 2:
         return (
             f"This is one try: were there no skill, {moments.observations} days would give a Sharpe ratio of "
-            f"{annual:.2f} or more {_times(luck_frac(psr, tries=1))} times in 100. Every further set of "
+            f"{annual:.2f} or more {times(luck_frac(psr, tries=1))} times in 100. Every further set of "
             "parameters looked at makes luck likelier."
         )
     luck = luck_frac(psr, tries=tries.count)
@@ -203,11 +203,11 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
     verdict = "that is evidence" if luck < LUCK_SMALL_FRAC else "that is no evidence of skill"
     return (
         f"Of {tries.count} tries the best Sharpe ratio is {annual:.2f}; luck alone, were the tries "
-        f"independent, would give one as high {_times(luck)} times in 100: {verdict}. "
+        f"independent, would give one as high {times(luck)} times in 100: {verdict}. "
         f"Deflated Sharpe ratio {dsr:.2f}, where 0.95 and more is asked for."
     )
 
 
-def _times(share: float) -> str:
+def times(share: float) -> str:
     """Give a share as times in a hundred, never as a round 0 that it is not."""
     return "fewer than 1" if 0 < share < 0.005 else f"{share * 100:.0f}"

@@ -27,6 +27,7 @@ from desk.research.overfitting import (
     plain_words,
     probabilistic_sharpe_frac,
     sharpe_moments,
+    times,
 )
 from desk.research.returns import calmar_ratio, daily_returns, max_drawdown_frac, sharpe_ratio
 from schemas.sweep import Fold, Objective
@@ -280,9 +281,8 @@ def _truth(choices: Sequence[Choice], days: Floats, objective: Objective, *, cas
         )
     if psr is None:
         return words
-    return (
-        f"{words} Without any skill so many sessions would give as much {(1 - psr) * 100:.0f} times in 100."
-    )
+    luck = times(1 - psr)
+    return f"{words} Without any skill so many sessions would give as much {luck} times in 100."
 
 
 def _moments(days: Floats, *, cash: float) -> Moments | None:

@@ -216,7 +216,10 @@ def test_a_piece_that_is_done_is_not_played_again(bars: Path, tmp_path: Path) ->
 
 
 def test_a_sweep_killed_in_the_middle_goes_on(bars: Path, tmp_path: Path) -> None:
-    """kill -9 on the command leaves whole pieces and no process; the same command again ends the work."""
+    """kill -9 on the command leaves whole pieces and no process; the same command again ends the work.
+
+    Prefect's server is configured and dead all the while.
+    """
     config = tmp_path / "desk.yaml"
     config.write_text("store: store\n", encoding="utf-8")
     words = [
@@ -224,7 +227,7 @@ def test_a_sweep_killed_in_the_middle_goes_on(bars: Path, tmp_path: Path) -> Non
         *("--bars", str(bars), "--range", "fast=2..40", "--range", "slow=41..100:2"),
         *("--train", "5", "--test", "3", "--size", "shares:10", "--workers", "2"),
     ]
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api"}  # a server that is dead
     process = subprocess.Popen(
         words, cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
