@@ -185,7 +185,8 @@ class Redecider:
             self._run, self._reentry = moment.run, self._fresh()
         if moment.at >= self.hours.closes_at and not self.settings.session.overnight:
             return Outcome()
-        levels = levels_of(self._said(moment, shown), bar_ts or moment.minute)
+        ts = moment.minute if bar_ts is None else bar_ts
+        levels = levels_of(self._said(moment, shown, ts), ts)
         if not levels:
             return Outcome()
         reentry = self._reentry if keeps else deepcopy(self._reentry)
@@ -202,10 +203,10 @@ class Redecider:
     def _fresh(self) -> Reentry:
         return Reentry(self.hours.session_date)
 
-    def _said(self, moment: Moment, shown: Bars) -> pl.DataFrame:
+    def _said(self, moment: Moment, shown: Bars, ts: datetime) -> pl.DataFrame:
         """Ask the strategies that had not raised; one that raises now says nothing."""
         frames = [pl.DataFrame(schema=SIGNAL_SCHEMA)]
-        if not shown.has(moment.minute):
+        if not shown.has(ts):
             return frames[0]
         for strategy in self.strategies:
             if strategy.name not in moment.stopped:

@@ -117,6 +117,7 @@ def _moments(events: Iterable[tuple[int, AnyEvent]], session_date: date) -> Iter
                 minute.left.append((seq, event.client_order_id))
                 minute.left_at = event.at
         minute.places.append((seq, event.at))
+    yield from _unclosed(minute, run, stopped)
 
 
 def _is_of_level(intent: OrderIntent) -> bool:
