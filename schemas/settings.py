@@ -16,6 +16,7 @@ from schemas.protections import CoolDown, MaxDrawdown, Protection, StopGuard
 from schemas.research import SizeWords
 from schemas.risk import RiskLimits
 
+BAR_DELAY_MAX_S = 50.0  # a decision later than this would be the next minute's
 SYMBOL = r"^[A-Z]{1,5}(\.[A-Z]{1,2})?$"
 Symbol = Annotated[str, Field(pattern=SYMBOL)]
 
@@ -134,7 +135,7 @@ class SessionSettings(Section):
     bar_delay_s: float = Field(
         2.0,
         ge=0,
-        le=50,
+        le=BAR_DELAY_MAX_S,
         description="Longest wait for a minute's bars after it ends; without the data stream, the wait.",
     )
     settle_every_s: float = Field(

@@ -61,6 +61,7 @@ class Backtest:
 
 
 Progress = Callable[[SessionHours], None]
+ANY_SYMBOL = "SPY"
 
 
 def run_backtest(
@@ -80,6 +81,7 @@ def run_backtest(
         BadBatch: a file is not of bars.
     """
     started_at, clock = SystemClock().now(), perf_counter()
+    _strategy(plan, (ANY_SYMBOL,))  # a mistake in it is told before a year of bars is read
     bars, notes = bars_of(plan, settings)
     symbols = tuple(bars["symbol"].unique().sort().to_list())
     strategy = _strategy(plan, symbols)

@@ -179,6 +179,8 @@ def reset_logging() -> None:
             handler.close()
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
+    for name in STREAM_LOGGERS:
+        logging.getLogger(name).removeFilter(_without_traceback)
 
 
 @contextmanager

@@ -9,13 +9,12 @@ machine answers no faster than before. In life, and in lock step where the venue
 import time
 from collections.abc import Callable
 
-from schemas.settings import Settings
+from schemas.settings import BAR_DELAY_MAX_S, Settings
 
 LIMIT_MIN_S = 1.0  # an honest answer on a busy machine takes tenths
 # What was published arrives within so long. At pace 60 `session.bar_delay_s` is a thirtieth of a second of
 # ours: bars under way were called missing, and the stream that brought them mute.
 ARRIVES_S = 0.1
-BAR_DELAY_MAX_S = 50.0  # the settings' own bound
 
 
 def at_pace(settings: Settings, pace: float) -> Settings:

@@ -1,6 +1,7 @@
 """The venue over real sockets: Alpaca's own client, raw HTTP, the user stream, pace and refusals."""
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -28,7 +29,7 @@ from alpaca.trading.stream import TradingStream
 from websockets.sync.client import connect
 
 from desk.errors import ConfigError
-from desk.exchange.server import ExchangeServer, ServerOptions, listen
+from desk.exchange.server import ExchangeServer, ServerOptions, _server, listen
 from tests.desk.exchange.makers import CLOSE, OPEN, at, flat, floor_of
 
 KEYS = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
@@ -457,3 +458,17 @@ def test_a_halt_in_the_tape_is_a_silence_not_a_bar() -> None:
 
     stamps = [datetime.fromisoformat(row["t"]).astimezone(UTC) for row in rows]
     assert stamps == [OPEN, at(120)]
+
+
+def test_an_upgrade_refused_with_an_answer_is_no_news() -> None:
+    """Uvicorn complains of each; every other word of its passes."""
+    logger = logging.getLogger("uvicorn.error")
+    _server(lambda scope, receive, send: None)  # type: ignore[arg-type,return-value]
+
+    refused, other = (
+        logger.makeRecord("uvicorn.error", logging.ERROR, "", 0, words, (), None)
+        for words in ("ASGI callable returned without completing handshake.", "Exception in ASGI application")
+    )
+
+    assert not logger.filter(refused)
+    assert logger.filter(other)
