@@ -10,11 +10,13 @@ SEEDS  ?= 0..1999
 
 setup: $(READY)
 
+# --no-deps: the lock file is whole, and older pips, resolving again, ask for extras it does not pin.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'MiniQuantDesk needs Python 3.11 or newer, found ' + sys.version.split()[0] + '; call make with PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check --quiet --disable-pip-version-check
 	touch $(READY)
 
 demo: $(READY)
