@@ -89,6 +89,20 @@ def test_artifacts_worth_reading(theatre: Theatre, day: dict[str, RunResult]) ->
     assert shown["breaks"].startswith("No open breaks")
 
 
+def test_the_night_verifies_the_day(theatre: Theatre, day: dict[str, RunResult]) -> None:
+    """verify-day completes, says that the decisions and fills are the same, and may be run again."""
+    before = theatre.events()
+
+    runs = [theatre.run("verify-day", EARLY_CLOSE) for _ in range(2)]
+
+    assert [run.state for run in runs] == ["Completed", "Completed"], runs
+    assert runs[0].message == runs[1].message
+    assert "the same to the last byte" in runs[0].message
+    assert runs[0].message.endswith("the same fills")
+    assert "follows from what was known" in theatre.artifacts(runs[0].run_id)["verify-day"]
+    assert theatre.events() == before
+
+
 @pytest.mark.parametrize("name", ["reconcile-account", "trade-session"])
 def test_a_finished_phase_is_not_done_again(theatre: Theatre, day: dict[str, RunResult], name: str) -> None:
     """A second run of a finished phase completes, says who did it, and leaves the ledger as it is."""
