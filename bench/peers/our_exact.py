@@ -77,9 +77,7 @@ def _command(
     return done
 
 
-def _bare(
-    contest: Contest, plan: BacktestPlan, settings: Settings, profile: cProfile.Profile | None
-) -> Any:
+def _bare(contest: Contest, plan: BacktestPlan, settings: Settings, profile: cProfile.Profile | None) -> Any:
     bars, _ = work.bars_of(plan, settings)
     contest.loaded()
     params = {"fast": FAST, "slow": SLOW}
@@ -88,9 +86,7 @@ def _bare(
 
     def engine() -> Any:
         said = {strategy.name: said_by(strategy, bars)}
-        return play(
-            Plan(settings=chosen, reel=Reel(bars), said=said, strategies=(strategy,), cash=plan.cash)
-        )
+        return play(Plan(settings=chosen, reel=Reel(bars), said=said, strategies=(strategy,), cash=plan.cash))
 
     done = _watched(profile, engine)
     contest.played()
@@ -113,7 +109,10 @@ def raised(settings: Settings) -> Settings:
         "net_max_usd",
     )
     risk = RiskLimits(
-        **dict.fromkeys(names, HIGH), drawdown_max_frac=Decimal(1), orders_per_day=MANY, orders_per_minute=MANY
+        **dict.fromkeys(names, HIGH),
+        drawdown_max_frac=Decimal(1),
+        orders_per_day=MANY,
+        orders_per_minute=MANY,
     )
     return settings.model_copy(update={"risk": risk, "protections": ()})
 

@@ -43,7 +43,9 @@ def main() -> None:
     contest.loaded()
     done = {symbol: Backtest(part, Crossover, cash=CASH).run() for symbol, part in parts.items()}
     contest.played()
-    contest.tell(fill for symbol, stats in done.items() for fill in _fills(symbol, stats, parts[symbol].index))
+    contest.tell(
+        fill for symbol, stats in done.items() for fill in _fills(symbol, stats, parts[symbol].index)
+    )
 
 
 def _fills(symbol: str, stats: pd.Series, index: pd.DatetimeIndex) -> Iterator[Fill]:

@@ -1,10 +1,11 @@
 """backtrader: one engine with a feed a symbol, indicators computed at once (its default), no observers."""
 
-from datetime import timezone
+from datetime import UTC
 
 import backtrader as bt
 import pandas as pd
 from contest import CASH, FAST, SHARES, SLOW, TIE, Contest, Fill
+
 
 class Crossover(bt.Strategy):
     """Hold while the shorter average is above the longer one."""
@@ -41,7 +42,7 @@ class Crossover(bt.Strategy):
         assert order.status not in (order.Margin, order.Rejected), "an order was refused"
         if order.status == order.Completed:
             done, side = order.executed, "buy" if order.isbuy() else "sell"
-            moment = bt.num2date(done.dt).replace(tzinfo=timezone.utc)
+            moment = bt.num2date(done.dt).replace(tzinfo=UTC)
             # Its time is a float of days: rounded to the second it stands for.
             ts = pd.Timestamp(moment).round("s").strftime("%Y-%m-%dT%H:%M:%S")
             self.told.append((ts, order.data._name, side, abs(int(done.size)), done.price))

@@ -1,4 +1,4 @@
-"""NautilusTrader, the stable line: bars through its wrangler, its own indicators, one strategy for all symbols.
+"""NautilusTrader, the stable line: bars by its wrangler, its own indicators, one strategy for all symbols.
 
 A market order sent while a bar is handled fills at once, at that bar's close: its way with bars. Logging, the
 trader's reports and the analysis afterwards are off.

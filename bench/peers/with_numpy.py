@@ -5,7 +5,7 @@ there, and the bench holds their fills against that.
 """
 
 from collections.abc import Iterator
-from datetime import timezone
+from datetime import UTC
 
 import numpy as np
 import polars as pl
@@ -46,7 +46,7 @@ def _fills(parts: list[pl.DataFrame], said: list[np.ndarray], *, later: int, pri
         at = at[at + later < len(levels)]
         ts, prices, symbol = part["ts"][at + later], part[price].to_numpy()[at + later], part["symbol"][0]
         for moment, side, paid in zip(ts, change[at], prices, strict=True):
-            words = moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+            words = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
             yield words, symbol, "buy" if side > 0 else "sell", SHARES, float(paid)
 
 
