@@ -55,6 +55,10 @@ class Journal:
         else:
             self.catch_up()
 
+    def events(self) -> tuple[AnyEvent, ...]:
+        """Give every event of the ledger, in order."""
+        return tuple(event for _, event in self._ledger.read(0))
+
     def at_end_of(self, session_date: date) -> Portfolio:
         """Give the books as they were before the first session after a date began."""
         portfolio = Portfolio()
