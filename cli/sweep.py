@@ -15,7 +15,8 @@ from tasks.configuration import load_settings
 from tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tasks.sweep import Prepared, Sweep, SweepPlan, Told
+    from tasks.sweep import Sweep, Told
+    from tasks.sweep_plan import Prepared, SweepPlan
 
 BEST_SHOWN = 10
 
@@ -69,6 +70,14 @@ RunnerOption = Annotated[
     Runner, typer.Option(help="processes of this machine, or dask or ray (Prefect's server must run).")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")]
+Report = Annotated[
+    Path | None, typer.Option(help="Write heat maps, folds and the tests' curve, one HTML file.")
+]
+Heat = Annotated[
+    str | None,
+    typer.Option(help="The two parameters of the heat maps, with a comma. Default: the first two."),
+]
+NoKeep = Annotated[bool, typer.Option("--no-keep", help="Leave the sweep out of the warehouse.")]
 JsonFile = Annotated[Path | None, typer.Option(help="Write what was found as JSON.")]
 
 
@@ -97,18 +106,19 @@ def sweep(
     runner: RunnerOption = Runner.PROCESSES,
     workers: Workers = None,
     json: JsonFile = None,
+    report: Report = None,
+    heat: Heat = None,
+    no_keep: NoKeep = False,
 ) -> None:
     """Search parameters, walk forward: chosen on past sessions, judged on later ones. Resumes by itself."""
     from tasks.backtest_plan import BacktestPlan
-    from tasks.sweep import SweepPlan
+    from tasks.sweep_plan import SweepPlan
 
     plan = SweepPlan(
         backtest=BacktestPlan(
             strategy=strategy,
             bars=bars,
-            symbols=tuple(
-                sorted({word.strip().upper() for word in (symbols or "").split(",") if word.strip()})
-            ),
+            symbols=_names(symbols),
             start=None if start is None else start.date(),
             end=None if end is None else end.date(),
             params=tuple(param or ()),
@@ -129,17 +139,36 @@ def sweep(
         anchored=anchored,
         seed=seed,
     )
-    _run(plan, runner=runner, workers=workers, json=json)
+    _run(plan, runner=runner, workers=workers, json=json, report=report, heat=heat, keeps=not no_keep)
 
 
-def _run(plan: "SweepPlan", *, runner: Runner, workers: int | None, json: Path | None) -> None:
-    from tasks.sweep import prepare
+def _names(words: str | None) -> tuple[str, ...]:
+    return tuple(sorted({word.strip().upper() for word in (words or "").split(",") if word.strip()}))
 
+
+def _run(
+    plan: "SweepPlan",
+    *,
+    runner: Runner,
+    workers: int | None,
+    json: Path | None,
+    report: Path | None,
+    heat: str | None,
+    keeps: bool,
+) -> None:
+    from tasks.sweep_plan import prepare
+
+    if heat is not None and report is None:
+        raise ConfigError(f"--heat {heat}: the heat maps are in the page; give --report FILE too")
     settings = load_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("bars", total=None)
         prepared = prepare(plan, settings)
+        if report is not None:
+            from tasks.sweep_page import shown_ranges
+
+            shown_ranges(prepared.job, heat)  # a mistake in it is told before hours of work
         done, by_prefect = _searched(
             prepared,
             runner=runner,
@@ -149,6 +178,17 @@ def _run(plan: "SweepPlan", *, runner: Runner, workers: int | None, json: Path |
             ),
         )
     _show(done, by_prefect=by_prefect)
+    if keeps:
+        from tasks.sweep_keep import keep_sweep
+
+        waits = keep_sweep(done, settings)
+        kept = f'kept as sweep {prepared.job.sweep_id} in {settings.store}: desk sql "FROM sweep_trials"'
+        console().print(waits or kept)
+    if report is not None:
+        from tasks.sweep_page import write_sweep_page
+
+        write_sweep_page(done, report, shown=heat)
+        console().print(f"report: {report}")
     if json is not None:
         json.write_text(as_json(_facts(done)), encoding="utf-8")
         console().print(f"numbers: {json}")

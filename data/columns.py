@@ -68,11 +68,79 @@ BACKTEST: dict[str, Schema] = {
     "backtests": BACKTESTS,
 }
 
+SWEEPS: Schema = {
+    "sweep_id": TEXT,
+    "strategy": TEXT,
+    "params": TEXT,
+    "ranges": TEXT,
+    "method": TEXT,
+    "objective": TEXT,
+    "trials": pl.Int64(),
+    "tried": pl.Int64(),
+    "refused": pl.Int64(),
+    "symbols": pl.List(pl.String()),
+    "first_date": DAY,
+    "last_date": DAY,
+    "sessions": pl.Int64(),
+    "folds": pl.Int64(),
+    "purge": pl.Int64(),
+    "embargo": pl.Int64(),
+    "anchored": pl.Boolean(),
+    "engine": TEXT,
+    "cash": USD,
+    "size": TEXT,
+    "costs": TEXT,
+    "gate": pl.Boolean(),
+    "close_out": pl.Boolean(),
+    "settings_hash": TEXT,
+    "code_version": TEXT,
+    "data_hash": TEXT,
+    "seed": pl.Int64(),
+    "started_at": UTC_US,
+    "seconds": pl.Float64(),
+    "bars": pl.Int64(),
+    "is_tested": pl.Boolean(),
+    "pnl": pl.Float64(),
+    "sharpe": pl.Float64(),
+    "calmar": pl.Float64(),
+    "max_drawdown_frac": pl.Float64(),
+    "overfitting_frac": pl.Float64(),
+    "truth": TEXT,
+    "luck": TEXT,
+}
+
+SWEEP_TRIALS: Schema = {
+    "sweep_id": TEXT,
+    "fold": pl.Int64(),
+    "place": pl.Int64(),
+    "params": TEXT,
+    "train_first": DAY,
+    "train_last": DAY,
+    "test_first": DAY,
+    "test_last": DAY,
+    "is_best": pl.Boolean(),
+    "deflated_sharpe_frac": pl.Float64(),
+    "train_trades": pl.Int64(),
+    "train_pnl": pl.Float64(),
+    "train_sharpe": pl.Float64(),
+    "train_calmar": pl.Float64(),
+    "train_max_drawdown_frac": pl.Float64(),
+    "test_trades": pl.Int64(),
+    "test_pnl": pl.Float64(),
+    "test_sharpe": pl.Float64(),
+    "test_calmar": pl.Float64(),
+    "test_max_drawdown_frac": pl.Float64(),
+}
+
+# A sweep's tables; a sweep's rows are replaced together.
+SWEEP: dict[str, Schema] = {"sweep_trials": SWEEP_TRIALS, "sweeps": SWEEPS}
+
 SPOOLED: dict[str, Schema] = {
     "bars": PRINT_SCHEMA,
     "quarantine": QUARANTINE_SCHEMA,
     "signals": {"account": TEXT, **SIGNAL_SCHEMA, "recorded_at": UTC_US},
     **BACKTEST,
+    **SWEEP,
 }
 
 DECISIONS: Schema = {

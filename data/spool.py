@@ -115,6 +115,20 @@ _NULLABLE = {
     "backtest_fills": frozenset[str](),
     "backtest_trades": frozenset({"left_at"}),
     "backtest_equity": frozenset[str](),
+    "sweeps": frozenset({"sharpe", "calmar", "max_drawdown_frac", "overfitting_frac"}),
+    "sweep_trials": frozenset(
+        {
+            "test_first",
+            "test_last",
+            "deflated_sharpe_frac",
+            "train_sharpe",
+            "train_calmar",
+            "train_max_drawdown_frac",
+            "test_sharpe",
+            "test_calmar",
+            "test_max_drawdown_frac",
+        }
+    ),
     "backtests": frozenset(
         {
             "total_return_frac",

@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from data.columns import BACKTEST, SPOOLED
+from data.columns import BACKTEST, SPOOLED, SWEEP
 from data.duckfile import one_line, opened, transaction
 from data.publisher import publish_events, published_seq
 from data.spool import Spool, kind_of
@@ -238,8 +238,10 @@ def _load(connection: duckdb.DuckDBPyConnection, waiting: list[Path]) -> None:
 
 def _load_statements(kind: str) -> list[str]:
     """Give what takes files of a kind in: the first statement reads them, the others change tables."""
-    name = "backtest" if kind in BACKTEST else kind
-    return [part for part in _sql(f"load_{name}").replace("{table}", kind).split(";\n") if part.strip()]
+    whole = kind in BACKTEST or kind in SWEEP  # all rows of a run at once
+    key = "sweep_id" if kind in SWEEP else "run_id"
+    words = _sql("load_backtest" if whole else f"load_{kind}").replace("{table}", kind).replace("{key}", key)
+    return [part for part in words.split(";\n") if part.strip()]
 
 
 def _sql(name: str) -> str:

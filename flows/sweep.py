@@ -11,7 +11,8 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from schemas.sweep import Piece, Runner
 from tasks.errors import ConfigError
-from tasks.sweep import Prepared, Sweep, Told, search
+from tasks.sweep import Sweep, Told, search
+from tasks.sweep_plan import Prepared
 from tasks.sweep_pool import alone, cores, tied
 from tasks.sweep_task import play
 

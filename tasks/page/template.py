@@ -47,17 +47,17 @@ def figures_of(*candidates: tuple[str, str, str | None, str]) -> tuple[Figure, .
     )
 
 
-def fill_template(name: str, *, has_plots: bool, **contents: object) -> str:
+def fill_template(template: str, /, *, has_plots: bool, **contents: object) -> str:
     """Give a page's HTML.
 
     Args:
-        name: the template's file in tasks/page.
+        template: its file in tasks/page.
         has_plots: whether the page needs plotly.
         contents: what the template shows.
     """
     return (
         _environment()
-        .get_template(name)
+        .get_template(template)
         .render(
             has_plots=has_plots,
             plotly=Markup(_packed_plotly()),

@@ -27,6 +27,7 @@ FRAMES = {
     "sessions": columns.SESSIONS,
     "breaks": columns.BREAKS,
     **columns.BACKTEST,
+    **columns.SWEEP,
 }
 
 Described = list[tuple[str, str, bool]]  # column, type, may be null

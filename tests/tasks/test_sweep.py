@@ -22,48 +22,20 @@ from schemas.sweep import Method, Objective, Piece
 from tasks import sweep_bench
 from tasks.backtest import run_backtest
 from tasks.backtest_plan import BacktestPlan
-from tasks.sweep import Prepared, Sweep, SweepPlan, pieces_of, prepare, search
-from tasks.sweep_bench import file_of, play_piece
+from tasks.sweep import Sweep, pieces_of, search
+from tasks.sweep_bench import file_of
+from tasks.sweep_plan import Prepared, prepare
 from tasks.sweep_pool import Pool
 from tests.desk.research import market
 from tests.house import CHECKOUT
+from tests.tasks.sweeps import alone, made, plan_of, quiet, write_bars
 
-SHARES = Size.parse("shares:10")
-assert isinstance(SHARES, Size)
 PATIENCE_S = 120.0
-
-
-def alone(folder: Path, pieces: Sequence[Piece]) -> Iterator[str]:
-    """Play pieces in this process."""
-    for piece in pieces:
-        yield play_piece(folder, piece)
-
-
-def quiet(what: str, done: int, total: int) -> None:
-    """Hear nothing."""
 
 
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bars") / "bars.parquet"
-    market.make_bars(symbols=2, first=date(2025, 11, 10), last=date(2025, 11, 27)).write_parquet(path)
-    return path
-
-
-def plan_of(bars: Path, **changes: object) -> SweepPlan:
-    """Give a walk of three folds over thirteen sessions and six sets, one of which is refused."""
-    plan = SweepPlan(
-        backtest=BacktestPlan(strategy="sma_crossover", bars=bars, size=SHARES, gate=False),
-        ranges=("fast=5..25:10", "slow=20,60"),
-        train=5,
-        test=3,
-    )
-    return replace(plan, **changes)  # type: ignore[arg-type]
-
-
-def made(bars: Path, store: Path, **changes: object) -> Sweep:
-    """Run a sweep in this process."""
-    return search(prepare(plan_of(bars, **changes), Settings(store=store)), alone, quiet)
+    return write_bars(tmp_path_factory.mktemp("bars"))
 
 
 def result(sweep: Sweep) -> list[tuple[object, ...]]:

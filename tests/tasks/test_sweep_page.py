@@ -1,0 +1,203 @@
+"""A sweep's page: offline, right on a phone, and it says what the search found."""
+
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from desk.errors import ConfigError
+from desk.research.walk import Rank, Trial, marks
+from schemas.sweep import Fold, Method, Objective, Range
+from tasks.page import sweep_plots as plots
+from tasks.page.sweep import agreement_of
+from tasks.sweep import Sweep
+from tasks.sweep_page import shown_ranges, write_sweep_page
+from tests.tasks.browsing import look_at, specs
+from tests.tasks.sweeps import made, write_bars
+
+PAGE_MAX_BYTES = 4_000_000
+EVERY_PLOT = {"curve", "stability", "heat-train", "heat-test", "agreement"}
+ONE_RANGE = {"ranges": ("fast=5,15",)}
+FIRST = Fold(number=1, train_start=0, train_end=5, test_start=5, test_end=8)
+SECOND = Fold(number=2, train_start=3, train_end=8, test_start=8, test_end=11)
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sweep]:
+    """Give a walk, a search without a test, one of a single parameter, one that never trades, and Bayes."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    bars = write_bars(folder)
+    return {
+        "walk": made(bars, folder),
+        "untested": made(bars, folder, train=None, test=None),
+        "single": made(bars, folder, **ONE_RANGE),
+        "idle": made(bars, folder, ranges=("band_bps=999,1000", "fast=5,6")),
+        "bayes": made(bars, folder, method=Method.BAYES, trials=4, objective=Objective.CALMAR),
+    }
+
+
+@pytest.fixture(scope="module")
+def page(sweeps: dict[str, Sweep], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Give a sweep's page by name."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @lru_cache(maxsize=8)
+    def written(name: str) -> str:
+        write_sweep_page(sweeps[name], folder / "deep" / f"{name}.html")
+        return (folder / "deep" / f"{name}.html").read_text(encoding="utf-8")
+
+    return written
+
+
+def trial(place: int, fold: Fold, train: float, test: float) -> Trial:
+    """Give a set whose days made so much."""
+    days, later = np.full(5, train / 5), np.full(3, test / 3)
+    return Trial(
+        place=place,
+        fold=fold,
+        train=marks(days, cash=1000.0),
+        train_trades=1,
+        train_days=days,
+        test=marks(later, cash=1000.0),
+        test_trades=1,
+        test_days=later,
+    )
+
+
+def test_a_walk_has_every_plot_and_the_same_bytes_twice(
+    page: Callable[[str], str], sweeps: dict[str, Sweep], tmp_path: Path
+) -> None:
+    """Nothing of it depends on when it is written, and it stays light."""
+    write_sweep_page(sweeps["walk"], tmp_path / "again.html")
+
+    assert set(specs(page("walk"))) == EVERY_PLOT
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page("walk")
+    assert len(page("walk").encode()) < PAGE_MAX_BYTES
+
+
+def test_the_page_says_the_verdict(page: Callable[[str], str], sweeps: dict[str, Sweep]) -> None:
+    """The plain words, every fold's choice, and the fills both engines gave."""
+    sweep, text = sweeps["walk"], unescape(page("walk"))
+
+    assert sweep.verdict.truth in text
+    assert sweep.verdict.luck in text
+    for choice in sweep.verdict.choices:
+        params = sweep.params(choice.best.place)
+        assert f"fast {params['fast']}, slow {params['slow']}" in text
+        assert f">{sweep.proven[choice.best.fold.number]}<" in text
+    assert sweep.prepared.job.sweep_id in text
+
+
+def test_without_a_test_the_page_does_not_pretend(page: Callable[[str], str]) -> None:
+    """It says that nothing was tested and draws no test."""
+    text = page("untested")
+
+    assert "Nothing here was tested" in text
+    assert "Out of sample, USD" not in text
+    assert set(specs(text)) == {"curve", "heat-train"}
+
+
+def test_one_parameter_has_no_map(page: Callable[[str], str]) -> None:
+    """There are no two to draw, and the page says so."""
+    assert set(specs(page("single"))) == EVERY_PLOT - {"heat-train", "heat-test"}
+    assert "There are no two parameters to draw" in page("single")
+
+
+def test_a_map_is_the_mean_of_the_folds() -> None:
+    """Over folds and all other parameters, in the ranges' order; what was not tried is empty."""
+    fast, slow = Range(name="fast", values=(5, 10)), Range(name="slow", values=(20, 60, 90))
+    sets = {0: {"fast": 5, "slow": 20, "band": 1}, 1: {"fast": 5, "slow": 20, "band": 2}}
+    sets |= {2: {"fast": 10, "slow": 60, "band": 1}}
+    trials = [
+        trial(0, FIRST, 10.0, -3.0),
+        trial(0, SECOND, 20.0, -6.0),
+        trial(1, FIRST, 60.0, 0.0),
+        trial(2, SECOND, -8.0, 9.0),
+    ]
+
+    def drawn(*, of_test: bool) -> list[list[float | None]]:
+        spec = plots.heat_figure(trials, sets, fast, slow, objective=Objective.PNL, of_test=of_test)
+        assert spec is not None
+        page = f'<script type="application/json" data-plot="it">{spec}</script>'
+        rows: list[list[float | None]] = specs(page)["it"]["data"][0]["z"]
+        return rows
+
+    assert drawn(of_test=False) == [[30.0, None], [None, -8.0], [None, None]]
+    assert drawn(of_test=True) == [[-3.0, None], [None, 9.0], [None, None]]
+
+
+def test_a_map_with_more_cells_than_can_be_seen_is_not_drawn() -> None:
+    """A hundred by a hundred is refused rather than drawn as a grey square."""
+    wide = tuple(range(100))
+
+    spec = plots.heat_figure(
+        [trial(0, FIRST, 1.0, 1.0)],
+        {0: {"fast": 0, "slow": 0}},
+        Range(name="fast", values=wide),
+        Range(name="slow", values=wide),
+        objective=Objective.PNL,
+        of_test=False,
+    )
+
+    assert spec is None
+
+
+@pytest.mark.parametrize(
+    ("tests", "expected"),
+    [([1.0, 2.0, 3.0], 1.0), ([3.0, 2.0, 1.0], -1.0), ([1.0, 3.0, 2.0], 0.5), ([2.0, 2.0, 2.0], None)],
+)
+def test_agreement_is_spearmans(tests: list[float], expected: float | None) -> None:
+    """By hand: 1 - 6 sum d^2 / (n (n^2 - 1)); no answer where all are equal or there are two."""
+    ranks = [
+        Rank(place=place, train=float(place), test=found, train_usd=0.0, test_usd=0.0, test_trades=0)
+        for place, found in enumerate(tests)
+    ]
+
+    assert agreement_of(ranks) == (None if expected is None else pytest.approx(expected))
+    assert agreement_of(ranks[:2]) is None
+
+
+def test_the_curve_adds_the_tests_up(page: Callable[[str], str], sweeps: dict[str, Sweep]) -> None:
+    """One point a tested session, the last the sum of all, in order of date."""
+    curve = specs(page("walk"))["curve"]["data"][0]
+
+    assert curve["x"] == sorted(day.isoformat() for day in sweeps["walk"].verdict.dates)
+    assert curve["x"][0] == date(2025, 11, 18).isoformat()
+    assert curve["y"][-1] == pytest.approx(sweeps["walk"].verdict.marks.pnl, abs=0.01)
+
+
+@pytest.mark.parametrize("words", ["fast", "fast,fast", "fast,speed", "fast,slow,band_bps", ""])
+def test_a_wrong_pair_of_the_maps_is_refused(sweeps: dict[str, Sweep], words: str) -> None:
+    """In one line that names what may be written."""
+    with pytest.raises(ConfigError, match=r"--heat .*: write two of fast, slow, as in fast,slow") as caught:
+        shown_ranges(sweeps["walk"].prepared.job, words)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_the_maps_parameters_can_be_chosen(sweeps: dict[str, Sweep]) -> None:
+    """In the order they are written; else the first two that move."""
+    job = sweeps["walk"].prepared.job
+
+    turned, usual = shown_ranges(job, "slow, fast"), shown_ranges(job, None)
+
+    assert turned is not None
+    assert usual is not None
+    assert [each.name for each in turned] == ["slow", "fast"]
+    assert [each.name for each in usual] == ["fast", "slow"]
+    assert shown_ranges(sweeps["single"].prepared.job, None) is None
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light")])
+@pytest.mark.parametrize("name", ["walk", "untested", "single", "idle", "bayes"])
+def test_the_page_works_offline_in_a_real_browser(
+    browser: Any, page: Callable[[str], str], tmp_path: Path, name: str, width: int, scheme: str
+) -> None:
+    """It asks for nothing, complains of nothing, fits its width and draws every plot."""
+    look_at(browser, page(name), folder=tmp_path, width=width, scheme=scheme)
