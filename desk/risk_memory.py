@@ -126,7 +126,8 @@ class RiskMemory:
             self.newest = Base(own=e.equity, broker=e.equity)
         else:
             self.newest = Base(own=e.equity, broker=e.broker_equity, unbooked=unbooked)
-        self.highs = [high for high in self.highs if high.equity > e.equity]
+        while self.highs and self.highs[-1].equity <= e.equity:
+            self.highs.pop()
         self.highs.append(High(at=e.at, equity=e.equity))
 
     def close_day(self, e: ev.DayClosed) -> None:
@@ -186,7 +187,8 @@ class RiskMemory:
             pnl=pnl,
             stopped=protective and pnl < 0,
         )
-        self.trades = [t for t in self.trades if t.closed_at > fill.filled_at - KEPT] + [trade]
+        self._forget_trades(fill.filled_at)
+        self.trades.append(trade)
 
     def pause(self, e: ev.ProtectionSet) -> None:
         """Take in a pause; one that is longer stays as long."""
@@ -215,8 +217,15 @@ class RiskMemory:
         """Drop what no protection looks at any more."""
         self.pauses = {name: pause for name, pause in self.pauses.items() if pause.until > now}
         self.spent = {name: spent for name, spent in self.spent.items() if spent.at > now - KEPT}
-        self.trades = [trade for trade in self.trades if trade.closed_at > now - KEPT]
+        self._forget_trades(now)
         self.highs = [high for high in self.highs if high.at > now - KEPT]
+
+    def _forget_trades(self, now: datetime) -> None:
+        """Drop the trades at the front that no protection looks at any more."""
+        old = next(
+            (n for n, trade in enumerate(self.trades) if trade.closed_at > now - KEPT), len(self.trades)
+        )
+        del self.trades[:old]
 
 
 def _moved(base: Base | None, amount: Decimal) -> Base | None:

@@ -184,16 +184,28 @@ class Books:
             self.accrued.append(done.fee)
         self.executions.append(done)
 
-    def split(self, symbol: str, ratio: Decimal) -> None:
-        """Make each share of a position `ratio` shares at the same cost, to a billionth of a share."""
+    def split(self, symbol: str, *, old: Decimal, new: Decimal) -> None:
+        """Make `old` shares of a position `new` ones at the same cost, to a billionth of a share."""
         held = self.holdings.get(symbol)
         if held is None:
             return
-        qty = (held.qty * ratio).quantize(FRACTIONAL_LOT, ROUND_DOWN)
+        qty = (held.qty * new / old).quantize(FRACTIONAL_LOT, ROUND_DOWN)
         if qty == 0:
             del self.holdings[symbol]
         else:
             self.holdings[symbol] = replace(held, qty=qty)
+
+    def pay_out(self, symbol: str, *, qty: Decimal, cash: Decimal) -> None:
+        """Take part of a position out at its average cost, for cash; both are negative of a short."""
+        held = self.holdings[symbol]
+        self.cash += cash
+        if qty == held.qty:
+            del self.holdings[symbol]
+            return
+        share = 1 - qty / held.qty
+        self.holdings[symbol] = replace(
+            held, qty=held.qty - qty, cost=held.cost * share, day_cost=held.day_cost * share
+        )
 
     def charge_fees(self, *, activity_id: str, session_date: date, at: datetime) -> None:
         """Take the accrued fees from cash, rounded up to the cent; nothing when none are owed."""

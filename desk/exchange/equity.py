@@ -110,4 +110,4 @@ def _apply(books: Books, event: Execution | FeeCharge | SplitDone) -> None:
         case FeeCharge():
             books.cash -= event.amount
         case SplitDone():
-            books.split(event.symbol, event.new / event.old)
+            books.split(event.symbol, old=event.old, new=event.new)

@@ -174,7 +174,10 @@ class Floor(Hooks):
 
     def marks(self) -> dict[str, Decimal]:
         """Give the price of every held symbol that has one."""
-        found = {symbol: self.mark(symbol) for symbol in self.books.holdings}
+        held = self.books.holdings
+        if not self.crossing.halted:
+            return self.tape.marks(held, self.now)
+        found = {symbol: self.mark(symbol) for symbol in held}
         return {symbol: price for symbol, price in found.items() if price is not None}
 
     def totals(self) -> Totals:

@@ -36,6 +36,7 @@ market impact, odd-lot effects, auction imbalances.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
@@ -150,14 +151,18 @@ def quote(
 
 def is_sound(bar: Bar) -> bool:
     """Tell whether the bar's prices can be traded on: positive numbers with low <= open, close <= high."""
-    prices = (bar.open, bar.high, bar.low, bar.close)
-    if not all(math.isfinite(price) for price in prices):
-        return False
-    return 0 < bar.low <= min(bar.open, bar.close) and max(bar.open, bar.close) <= bar.high
+    low, high = bar.low, bar.high  # a comparison with NaN is False
+    return 0 < low <= bar.open <= high < math.inf and low <= bar.close <= high
 
 
 def prints(
-    bar: Bar, starts_at: datetime, *, opens_at: datetime, closes_at: datetime, rules: Rules
+    bar: Bar,
+    starts_at: datetime,
+    *,
+    opens_at: datetime,
+    closes_at: datetime,
+    rules: Rules,
+    only_open: bool = False,
 ) -> tuple[Print, ...]:
     """Give the sound prints of a minute in order of time: at most four, none for an unsound or empty bar.
 
@@ -167,25 +172,36 @@ def prints(
         opens_at: start of the regular session.
         closes_at: end of the regular session, excluded.
         rules: spread, participation and band.
+        only_open: give the print at the open alone: the band is laid around it.
     """
     if (bar.volume <= 0 and rules.participation is not None) or not is_sound(bar):
         return ()
-    first, second = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
-    floor = tape_price(min(bar.open, bar.close)) * (1 - rules.band)
-    ceiling = tape_price(max(bar.open, bar.close)) * (1 + rules.band)
     liquidity = UNLIMITED
     if rules.participation is not None:
         liquidity = Decimal(bar.volume) * rules.participation / PRINTS_PER_MINUTE
     sound: list[Print] = []
-    for place, value in enumerate((bar.open, first, second, bar.close)):
-        price = tape_price(value)
-        if price <= 0 or not floor <= price <= ceiling:
-            continue
+    for place, price in _banded(bar, rules.band, only_open=only_open):
         at = starts_at + place * PRINT_SPACING
         bid, ask = quote(price, rules.spread_bps, rules.slippage_bps)
         regular = opens_at <= at < closes_at
         sound.append(Print(at, price, bid, ask, liquidity, regular, not sound))
     return tuple(sound)
+
+
+def _banded(bar: Bar, band: Decimal, *, only_open: bool) -> Iterator[tuple[int, Decimal]]:
+    """Give the prices of a minute that are positive and inside the band, each with its place."""
+    first = tape_price(bar.open)
+    if first > 0:
+        yield 0, first
+    if only_open:
+        return
+    floor = tape_price(min(bar.open, bar.close)) * (1 - band)
+    ceiling = tape_price(max(bar.open, bar.close)) * (1 + band)
+    rest = (bar.low, bar.high, bar.close) if bar.close >= bar.open else (bar.high, bar.low, bar.close)
+    for place, value in enumerate(rest, start=1):
+        price = tape_price(value)
+        if price > 0 and floor <= price <= ceiling:
+            yield place, price
 
 
 def stop_collar(stop_price: Decimal) -> Decimal:

@@ -24,9 +24,8 @@ def apply_split(lives: Lives, *, symbol: str, old: Decimal, new: Decimal) -> Spl
     """
     if old <= 0 or new <= 0:
         raise ValueError(f"a split is of positive numbers of shares, got {old} for {new}")
-    ratio = new / old
     before = lives.books.qty(symbol)
-    lives.books.split(symbol, ratio)
+    lives.books.split(symbol, old=old, new=new)
     adjusted: list[str] = []
     canceled: list[str] = []
     for found in lives.blotter.open_of(symbol):
@@ -34,7 +33,7 @@ def apply_split(lives: Lives, *, symbol: str, old: Decimal, new: Decimal) -> Spl
         if not order.is_open:
             canceled.append(order.order_id)  # with another of its group
             continue
-        changed = None if ratio < 1 else _adjusted(order, ratio)
+        changed = None if new < old else _adjusted(order, old=old, new=new)
         if changed is None:
             lives.end(order, Status.CANCELED)
             canceled.append(order.order_id)
@@ -53,12 +52,12 @@ def apply_split(lives: Lives, *, symbol: str, old: Decimal, new: Decimal) -> Spl
     )
 
 
-def _adjusted(order: VenueOrder, ratio: Decimal) -> VenueOrder | None:
+def _adjusted(order: VenueOrder, *, old: Decimal, new: Decimal) -> VenueOrder | None:
     """Give an order after a split, or None when nothing of it is left to ask for."""
-    qty = order.qty
+    qty, ratio = order.qty, new / old
     if qty is not None:
         lot = WHOLE_LOT if is_whole(qty) else FRACTIONAL_LOT
-        left = ((qty - order.filled_qty) * ratio).quantize(lot, ROUND_DOWN)
+        left = ((qty - order.filled_qty) * new / old).quantize(lot, ROUND_DOWN)
         if left <= 0:
             return None
         qty = order.filled_qty + left

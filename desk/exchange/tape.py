@@ -8,7 +8,7 @@ what is published of it is its first print (desk/exchange/revisions.py).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -98,7 +98,8 @@ class Tape:
         self._only = symbols
         self._rules = rules
         self._priors: dict[str, Decimal | None] = {}
-        self._marks: dict[str, tuple[datetime, Decimal | None]] = {}  # the newest asked for, and when
+        self._marks: dict[str, Decimal | None] = {}  # by symbol, of the newest instant asked for
+        self._marked_at: datetime | None = None
         self._lanes: dict[str, Lane | None] = {}
         self._silences: dict[str, list[Silence]] = {}
         self._table: pl.DataFrame | None = None
@@ -272,6 +273,10 @@ class Tape:
         if lane is None:
             return None
         place = bisect_right(lane.starts, now) - 1
+        if place >= 0 and now - lane.starts[place] < PRINT_SPACING:
+            if opening := self._prints(lane, place, only_open=True):
+                return opening[0]
+            place -= 1
         for back in range(place, max(place - LOOK_BACK_MINUTES, -1), -1):
             for seen in reversed(self._prints(lane, back)):
                 if seen.at <= now:
@@ -287,10 +292,21 @@ class Tape:
 
     def mark(self, symbol: str, now: datetime) -> Decimal | None:
         """Give the price of a share: last sound print, else prior close, else the day's first price."""
-        known_at, known = self._marks.get(symbol, (None, None))
-        if known_at != now:
-            known = self._mark(symbol, now)
-            self._marks[symbol] = now, known
+        return self._marks_at((symbol,), now)[symbol]
+
+    def marks(self, symbols: Iterable[str], now: datetime) -> dict[str, Decimal]:
+        """Give the marks of those symbols that have one."""
+        known = self._marks_at(symbols, now)
+        return {symbol: mark for symbol in symbols if (mark := known[symbol]) is not None}
+
+    def _marks_at(self, symbols: Iterable[str], now: datetime) -> Mapping[str, Decimal | None]:
+        """Give marks, each symbol's found once an instant."""
+        if self._marked_at != now:
+            self._marked_at, self._marks = now, {}
+        known = self._marks
+        for symbol in symbols:
+            if symbol not in known:
+                known[symbol] = self._mark(symbol, now)
         return known
 
     def _mark(self, symbol: str, now: datetime) -> Decimal | None:
@@ -354,8 +370,8 @@ class Tape:
             self._lanes[symbol] = lane_of(rows) if rows.height > 0 else None
         return self._lanes[symbol]
 
-    def _prints(self, lane: Lane, place: int) -> tuple[Print, ...]:
-        """Give a minute's sound prints, made once."""
+    def _prints(self, lane: Lane, place: int, *, only_open: bool = False) -> tuple[Print, ...]:
+        """Give a minute's sound prints, made once, or the one at its open, if that is sound."""
         made = lane.cache.get(place)
         if made is None:
             made = prints(
@@ -364,7 +380,10 @@ class Tape:
                 opens_at=self.hours.opens_at,
                 closes_at=self.hours.closes_at,
                 rules=self._rules,
+                only_open=only_open,
             )
+            if only_open:
+                return made
             if len(lane.cache) >= CACHE_MINUTES:
                 del lane.cache[next(iter(lane.cache))]
             lane.cache[place] = made

@@ -61,6 +61,7 @@ class Venue:
             assets=assets,
         )
         self.broadcast = Broadcast(self.floor)
+        self.announced: tuple[Split, ...] = ()  # known ahead; none: each is known once it was applied
         self.provider = market.provider
 
     def now(self) -> datetime:
@@ -198,8 +199,8 @@ class Venue:
         return frame.filter(pl.col("symbol").is_in(list(symbols))).select(list(RAW_SCHEMA))
 
     def splits(self, symbols: Sequence[str], start: date, end: date) -> tuple[Split, ...]:
-        """Give the splits this venue has applied, by ex-date: the New York day it did."""
-        found = [
+        """Give the splits that were announced, else those this venue has applied, on the New York day it did."""
+        found: Sequence[Split] = self.announced or [
             Split(symbol=done.symbol, ex_date=new_york(done.at).date(), old=done.old, new=done.new)
             for done in self.floor.splits
         ]
