@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 SEEDS  ?= 0..1999
 
-.PHONY: setup demo test lint check simulate lock bench soak clean
+.PHONY: setup demo test lint check simulate lock bench soak runners clean
 
 setup: $(READY)
 
@@ -43,9 +43,24 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python -m soak $(ARGS)
 
+# Dask and Ray for `desk sweep --runner dask` or `ray`, beside what is there; then the same sweep on each of them.
+runners: $(VENV)/.runners
+	$(BIN)/python -m pytest -n 0 tests/flows/test_sweep.py $(ARGS)
+
+$(VENV)/.runners: $(READY) requirements-runners.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-runners.lock
+	$(BIN)/python -m pip check --quiet --disable-pip-version-check
+	touch $(VENV)/.runners
+
+# The second file has only what Dask and Ray need beside the first.
+LOCKED = $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
+
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 		--extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+		--extra dask --extra ray -c requirements.lock $(LOCKED) pyproject.toml -o requirements-runners.lock
+	sed -i.bak '/^# The following packages were excluded/,$$d' requirements-runners.lock && rm requirements-runners.lock.bak
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,7 @@
 """The house stands as docs/architecture.md says: doors, keys, sizes, names, no ambient calls in the core."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,11 +112,17 @@ def test_no_tracked_file_names_a_registry_or_a_machine() -> None:
 
 
 def test_the_lock_pins_every_package_by_hash() -> None:
-    """requirements.lock gives one version and hashes for each package, and no address."""
-    lock = (CHECKOUT / "requirements.lock").read_text(encoding="utf-8")
+    """Both files give one version and hashes for each package, and no address; the second only its own."""
+    lock, runners = (
+        (CHECKOUT / name).read_text(encoding="utf-8")
+        for name in ("requirements.lock", "requirements-runners.lock")
+    )
+    ours, theirs = (set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE)) for text in (lock, runners))
 
-    assert lock.count("--hash=sha256:") > 100
-    assert house.loose_pins(lock) == []
+    assert min(text.count("--hash=sha256:") for text in (lock, runners)) > 100
+    assert house.loose_pins(lock) == house.loose_pins(runners) == []
+    assert {"prefect-dask", "prefect-ray", "dask", "ray"} <= theirs
+    assert ours & theirs == set()
 
 
 def test_prefects_server_can_be_imported(tmp_path: Path) -> None:
