@@ -11,18 +11,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from time import perf_counter
 
 import polars as pl
 
 from data.backtest_rows import SPOOL_FOLDER, backtest_rows, keep_backtest
-from data.bars_between import read_bars_between
 from data.warehouse import Warehouse
 from desk.adapters.system_clock import SystemClock
-from desk.errors import ConfigError, NoBars
-from desk.hours import from_new_york
+from desk.errors import ConfigError
 from desk.research.curve import equity_curve
 from desk.research.engine import Plan, Played, play
 from desk.research.performance import Performance, measure
@@ -34,15 +32,13 @@ from schemas.account import SessionHours
 from schemas.research import FLOW_SCHEMA, Engine, Run
 from schemas.settings import Settings
 from strategies.base import Strategy, StrategyError
+from tasks.backtest_bars import asked_for, bars_there, shown_as_live
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
-from tasks.bar_files import read_bars, regular
 from tasks.code_version import code_version
 from tasks.resources import warehouse_path
 from tasks.strategy_source import make_strategy, read_params
 from tasks.tear_sheet import write_tear_sheet
 from tasks.trading import settings_hash
-
-ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,17 +78,22 @@ def run_backtest(
     """
     started_at, clock = SystemClock().now(), perf_counter()
     _strategy(plan, (ANY_SYMBOL,))  # a mistake in it is told before a year of bars is read
-    bars, notes = bars_of(plan, settings)
+    every, notes = bars_there(plan, settings)
+    bars = asked_for(plan, every)
     symbols = tuple(bars["symbol"].unique().sort().to_list())
     strategy = _strategy(plan, symbols)
+    shown, warmed = shown_as_live(strategy, bars, every) if plan.as_live else (bars, ())
     chosen = settings_of(plan, settings, strategy)
-    played = _played(plan, chosen, strategy, bars, began=began, after=after)
+    said = said_by(strategy, shown)
+    if shown is not bars:
+        said = said.filter(pl.col("ts") >= bars["ts"].min())
+    played = _played(plan, chosen, strategy, bars, said, began=began, after=after)
     curve = equity_curve(played.fills, bars, cash=plan.cash, flows=played.flows)
     trades = round_trips(played.fills, bars)
     performance = measure(
         cash=plan.cash, curve=curve, trades=trades, fills=played.fills, bars=bars, flows=played.flows
     )
-    run = _record(plan, chosen, strategy, bars, played, started_at=started_at, began_s=clock)
+    run = _record(plan, chosen, strategy, bars, shown, played, started_at=started_at, began_s=clock)
     return Backtest(
         run=run,
         bars=bars,
@@ -102,7 +103,7 @@ def run_backtest(
         curve=curve,
         performance=performance,
         denials=played.denials,
-        notes=notes,
+        notes=notes + warmed,
     )
 
 
@@ -111,6 +112,7 @@ def _record(
     settings: Settings,
     strategy: Strategy,
     bars: pl.DataFrame,
+    shown: pl.DataFrame,
     played: Played,
     *,
     started_at: datetime,
@@ -132,7 +134,7 @@ def _record(
         "close_out": settings.session.close_out,
         "settings_hash": settings_hash(settings),
         "code_version": code_version(),
-        "data_hash": data_hash(bars),
+        "data_hash": data_hash(shown),
         "seed": plan.seed,
     }
     return Run(
@@ -217,27 +219,8 @@ def bars_of(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple
         NoBars: there is none.
         BadBatch: a file is not of bars.
     """
-    if plan.start is not None and plan.end is not None and plan.end < plan.start:
-        raise ConfigError(f"--start {plan.start} is after --end {plan.end}")
-    notes: list[str] = []
-    if plan.bars is None:
-        frame = regular(read_bars_between(warehouse_path(settings), symbols=plan.symbols))
-        source = str(warehouse_path(settings))
-    else:
-        read = read_bars(plan.bars, symbols=plan.symbols)
-        frame, source = read.frame, str(plan.bars)
-        if read.impossible:
-            notes.append(f"{read.impossible:,} rows that cannot be bars left out")
-        if read.outside:
-            notes.append(f"{read.outside:,} rows outside regular sessions left out")
-    midnight = time()
-    if plan.start is not None:
-        frame = frame.filter(pl.col("ts") >= from_new_york(plan.start, midnight))
-    if plan.end is not None:
-        frame = frame.filter(pl.col("ts") < from_new_york(plan.end + ONE_DAY, midnight))
-    if frame.height == 0:
-        raise NoBars(f"{source}: no bars from {plan.start or 'the first'} to {plan.end or 'the last'}")
-    return frame, tuple(notes)
+    every, notes = bars_there(plan, settings)
+    return asked_for(plan, every), notes
 
 
 def _strategy(plan: BacktestPlan, symbols: tuple[str, ...]) -> Strategy:
@@ -252,11 +235,11 @@ def _played(
     settings: Settings,
     strategy: Strategy,
     bars: pl.DataFrame,
+    said: pl.DataFrame,
     *,
     began: Callable[[int], None],
     after: Progress,
 ) -> Played:
-    said = said_by(strategy, bars)
     if plan.engine is Engine.SCREEN:
         return _screened(plan, settings, said, bars, strategy.name)
     reel = Reel(bars)

@@ -190,6 +190,27 @@ def test_as_live_closes_out_before_the_bell(tmp_path: Path) -> None:
     assert (left["qty"] == 0).all()
 
 
+def test_as_live_a_later_start_is_warmed_up_as_the_desk_is(tmp_path: Path) -> None:
+    """A day alone, shown the session before as the live desk is, fills as it does after that session."""
+    path = bars_file(tmp_path, days=3)
+    asked = {"bars": path, "strategy": "sma_crossover", "params": PARAMS, "size": Size.parse("shares:20")}
+    day = date(2025, 11, 25)
+
+    both = run(BacktestPlan(**asked, as_live=True), tmp_path)
+    alone = run(BacktestPlan(**asked, as_live=True, start=day), tmp_path)
+    first = run(BacktestPlan(**asked, as_live=True, end=date(2025, 11, 21)), tmp_path)
+    bare_one = run(BacktestPlan(**asked, start=day), tmp_path)
+
+    of_day = both.fills.filter(pl.col("ts").dt.date() == day).select("ts", "symbol", "side", "qty", "price")
+    assert fills_of(alone) == sorted(of_day.rows())
+    assert alone.fills["ts"].min() < bare_one.fills["ts"].min()  # research is shown what was asked for
+    assert alone.run.first == bare_one.run.first == day
+    assert alone.run.bars == bare_one.run.bars
+    before = both.bars.filter(pl.col("ts").dt.date() == date(2025, 11, 24)).height
+    assert alone.notes == (f"warmed up with {before:,} bars of 2025-11-24",)
+    assert first.notes == ("no bars before 2025-11-21 to warm up with, as a live desk would",)
+
+
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     """The executions as CSV, the tear sheet as one page, the run in DuckDB once however often it is kept."""
     done = run(bare("sma_crossover", bars_file(tmp_path, days=2), PARAMS), tmp_path)

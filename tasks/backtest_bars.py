@@ -1,0 +1,90 @@
+"""Which bars a backtest plays, and which its strategy is shown before them."""
+
+from datetime import datetime, time, timedelta
+
+import polars as pl
+
+from data.bars_between import read_bars_between
+from desk.errors import ConfigError, NoBars
+from desk.hours import FIRST_DAY, from_new_york, sessions_between
+from desk.research.folds import sessions_of
+from schemas.settings import Settings
+from strategies.base import Strategy
+from tasks.backtest_plan import BacktestPlan
+from tasks.bar_files import read_bars, regular
+from tasks.resources import warehouse_path
+
+ONE_DAY = timedelta(days=1)
+LONGEST_BREAK_DAYS = 10  # without a session: the exchange was closed for six days in September 2001
+
+
+def bars_there(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Give every bar of the plan's symbols, sorted by (symbol, ts), and what is to be said of them.
+
+    Raises:
+        ConfigError: there is no such path, or the days are the wrong way round.
+        NoBars: there is none.
+        BadBatch: a file is not of bars.
+    """
+    if plan.start is not None and plan.end is not None and plan.end < plan.start:
+        raise ConfigError(f"--start {plan.start} is after --end {plan.end}")
+    if plan.bars is None:
+        return regular(read_bars_between(warehouse_path(settings), symbols=plan.symbols)), ()
+    notes: list[str] = []
+    read = read_bars(plan.bars, symbols=plan.symbols)
+    if read.impossible:
+        notes.append(f"{read.impossible:,} rows that cannot be bars left out")
+    if read.outside:
+        notes.append(f"{read.outside:,} rows outside regular sessions left out")
+    return read.frame, tuple(notes)
+
+
+def asked_for(plan: BacktestPlan, every: pl.DataFrame) -> pl.DataFrame:
+    """Give the bars of the plan's days.
+
+    Raises:
+        NoBars: there is none.
+    """
+    frame, midnight = every, time()
+    if plan.start is not None:
+        frame = frame.filter(pl.col("ts") >= from_new_york(plan.start, midnight))
+    if plan.end is not None:
+        frame = frame.filter(pl.col("ts") < from_new_york(plan.end + ONE_DAY, midnight))
+    if frame.height == 0:
+        source = "the warehouse" if plan.bars is None else plan.bars
+        raise NoBars(f"{source}: no bars from {plan.start or 'the first'} to {plan.end or 'the last'}")
+    return frame
+
+
+def shown_as_live(
+    strategy: Strategy, bars: pl.DataFrame, every: pl.DataFrame
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Give what a live strategy would be shown: with the bars of the sessions before that warm it up.
+
+    Args:
+        strategy: which.
+        bars: those to play, at least one.
+        every: all there are, sorted by (symbol, ts).
+
+    Returns:
+        The bars, sorted by (symbol, ts), and what is to be said of them.
+    """
+    first_ts = bars["ts"].min()
+    assert isinstance(first_ts, datetime), "there is a bar"
+    needed, first = sessions_of(strategy.warm_up), first_ts.date()
+    if needed == 0:
+        return bars, ()
+    back = max(FIRST_DAY, first - (2 * needed + LONGEST_BREAK_DAYS) * ONE_DAY)
+    earlier = sessions_between(back, first)[-needed:]
+    before = every.clear()
+    if earlier:
+        before = every.filter(
+            (pl.col("ts") >= earlier[0].opens_at)
+            & (pl.col("ts") < first_ts)
+            & pl.col("symbol").is_in(list(strategy.symbols))
+        )
+    if before.is_empty():
+        return bars, (f"no bars before {first} to warm up with, as a live desk would",)
+    preposition = "of" if needed == 1 else "since"
+    note = f"warmed up with {before.height:,} bars {preposition} {earlier[0].session_date}"
+    return pl.concat([before, bars]).sort("symbol", "ts"), (note,)
