@@ -2,14 +2,15 @@
 
 Contestants run in their own environments: this module needs nothing but Python. The clock is the machine's
 monotonic one, and the bench hands over when it started the process, so `import` holds the interpreter's start
-too. What comes after `played` (reading fills out of a library to compare them) is `extra`: the bench takes
-it off the whole process, for nobody but the comparison needs it.
+too. What comes after `played` (a second run, reading fills out of a library to compare them) is `extra`: the
+bench takes it off the whole process, for nobody but the comparison needs it.
 """
 
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 
@@ -44,15 +45,19 @@ class Contest:
         self._mark("run_s")
         self._told["peak_mb"] = peak_mb()
 
-    def phases(self, **seconds: float) -> None:
-        """Say phases that were measured inside one call; `played` is called before."""
-        self._told |= seconds
+    def again(self, name: str, work: Callable[[], object]) -> None:
+        """Say how long something takes that ran before: compiled, and with warm caches."""
+        start = perf_counter()
+        work()
+        self._told[name] = perf_counter() - start
+
+    def also(self, **facts: object) -> None:
+        """Say more, or phases that were measured inside one call; `played` is called before."""
+        self._told |= facts
 
     def tell(self, fills: Iterable[Fill]) -> None:
         """Print everything; the fills in any order."""
-        rows = sorted(fills)
-        cents = sum(round(qty * price * 100) for _, _, _, qty, price in rows)
-        self._told |= {"fills": len(rows), "value": cents / 100, "first": rows[:SHOWN], "last": rows[-SHOWN:]}
+        self._told |= facts(fills)
         self._mark("extra_s")
         print(json.dumps(self._told))
 
@@ -60,6 +65,19 @@ class Contest:
         now = perf_counter()
         self._told[name] = now - self._last
         self._last = now
+
+
+def facts(fills: Iterable[Fill]) -> dict[str, object]:
+    """Give what fills are compared by: how many, what they cost, the ends, and a hash of them all."""
+    rows = sorted(fills)
+    words = "\n".join(f"{ts} {symbol} {side} {qty} {price:.4f}" for ts, symbol, side, qty, price in rows)
+    return {
+        "fills": len(rows),
+        "value": sum(round(qty * price * 100) for _, _, _, qty, price in rows) / 100,
+        "hash": sha256(words.encode()).hexdigest()[:16],
+        "first": rows[:SHOWN],
+        "last": rows[-SHOWN:],
+    }
 
 
 def peak_mb() -> float:

@@ -9,7 +9,7 @@ from datetime import UTC
 
 import numpy as np
 import polars as pl
-from contest import SHARES, Contest, Fill
+from contest import SHARES, Contest, Fill, facts
 
 from bench import numpy_loop
 
@@ -27,11 +27,7 @@ def main() -> None:
         said.append(numpy_loop.levels(close))
         count += numpy_loop.play(said[-1], opened, close)[0]
     contest.played()
-    at_close = list(_fills(parts, said, later=0, price="close"))
-    contest.phases(
-        at_close_fills=len(at_close),
-        at_close_value=sum(round(qty * price * 100) for _, _, _, qty, price in at_close) / 100,
-    )
+    contest.also(at_close=facts(_fills(parts, said, later=0, price="close")))
     fills = list(_fills(parts, said, later=1, price="open"))
     assert len(fills) == count, "the floor miscounts"
     contest.tell(fills)

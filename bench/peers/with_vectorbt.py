@@ -2,11 +2,11 @@
 
 Rows are a symbol's bars by number, not by minute: symbols lack minutes here and there, an average over a gap
 would be unknown for fifty bars, and columns that share nothing need not share a clock.
-With `again` the run is done twice and the second is told: compiled, as in a notebook that is open.
+By numba, or with `rust` by the engine of its extra, compiled beforehand. The run is done again after it is
+told: compiled, as in a notebook that is open.
 """
 
 import sys
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ def play(close: pd.DataFrame, opened: pd.DataFrame) -> vbt.Portfolio:
 def main() -> None:
     """Play a file."""
     contest = Contest()
+    vbt.settings["engine"] = "rust" if "rust" in sys.argv[2:] else "numba"
     contest.imported()
     bars = pd.read_parquet(contest.path, columns=["symbol", "ts", "open", "close"])
     bars["number"] = bars.groupby("symbol").cumcount()
@@ -40,10 +41,7 @@ def main() -> None:
     contest.loaded()
     done = play(close, opened).orders.records
     contest.played()
-    if "again" in sys.argv[2:]:
-        start = perf_counter()
-        done = play(close, opened).orders.records
-        contest.phases(run_s=perf_counter() - start)
+    contest.again("again_s", lambda: play(close, opened).orders.records)
     ts = bars.pivot(index="number", columns="symbol", values="ts")
     contest.tell(
         (
