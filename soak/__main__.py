@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import agreement, crash, drills, endurance, exchange, mutants
+from soak import agreement, crash, drills, endurance, exchange, mutants, sweeps
 from soak.planted import PLANTED
 
 
@@ -30,35 +30,51 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="desk-soak-") as scratch:
         folder = (asked.folder if asked.folder is not None else Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        if asked.soak == "drills":
-            stories = drills.run(
-                names=asked.name or tuple(drills.DRILLS), seed=asked.seed, pace=asked.pace, folder=folder
-            )
-            drills.show(stories, console)
-            return 1 if any(story.wrong for story in stories) else 0
-        faults = asked.faults.absolute() if asked.faults is not None else None
-        if asked.soak == "crash":
-            killed = crash.run(
-                kills=asked.kills,
-                seed=asked.seed,
-                pace=asked.pace,
-                faults=faults,
-                folder=folder,
-                console=console,
-            )
-            crash.show(killed, console)
-            return 0 if crash.is_good(killed) else 1
-        lasted = endurance.run(
-            hours=asked.hours,
+        return _in_folder(asked, folder, console)
+
+
+def _in_folder(asked: argparse.Namespace, folder: Path, console: Console) -> int:
+    """Run a soak that writes files; give the exit code."""
+    if asked.soak == "sweeps":
+        ran = sweeps.run(
+            sets=asked.sets,
             symbols=asked.symbols,
+            sessions=asked.sessions,
+            workers=asked.workers,
+            folder=folder,
+            console=console,
+        )
+        sweeps.show(ran, console)
+        return 1 if sweeps.wrong(ran) else 0
+    if asked.soak == "drills":
+        stories = drills.run(
+            names=asked.name or tuple(drills.DRILLS), seed=asked.seed, pace=asked.pace, folder=folder
+        )
+        drills.show(stories, console)
+        return 1 if any(story.wrong for story in stories) else 0
+    faults = asked.faults.absolute() if asked.faults is not None else None
+    if asked.soak == "crash":
+        killed = crash.run(
+            kills=asked.kills,
             seed=asked.seed,
             pace=asked.pace,
             faults=faults,
             folder=folder,
             console=console,
         )
-        endurance.show(lasted, console)
-        return 1 if lasted.wrong else 0
+        crash.show(killed, console)
+        return 0 if crash.is_good(killed) else 1
+    lasted = endurance.run(
+        hours=asked.hours,
+        symbols=asked.symbols,
+        seed=asked.seed,
+        pace=asked.pace,
+        faults=faults,
+        folder=folder,
+        console=console,
+    )
+    endurance.show(lasted, console)
+    return 1 if lasted.wrong else 0
 
 
 def _asked() -> argparse.Namespace:
@@ -86,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     agreeing = commands.add_parser("agreement", help="generated backtests, played four ways")
     agreeing.add_argument("--cases", type=int, default=500)
     agreeing.add_argument("--jobs", type=int, default=2)
+    sweeping = commands.add_parser("sweeps", help="one sweep on every runner, whole and killed")
+    sweeping.add_argument("--sets", type=int, default=500)
+    sweeping.add_argument("--symbols", type=int, default=10)
+    sweeping.add_argument("--sessions", type=int, default=63)
+    sweeping.add_argument("--workers", type=int, default=2)
+    sweeping.add_argument("--folder", type=Path, default=None, help="where to work; default: a temporary one")
     planting = commands.add_parser("mutants", help="break the desk on purpose and see who notices")
     planting.add_argument("--seeds", type=int, default=60, help="that the simulation plays for each defect")
     planting.add_argument("--jobs", type=int, default=2)
