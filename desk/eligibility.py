@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from desk.exposure import WorkingOrder, order_price, worst_price
+from desk.exposure import Exposure, WorkingOrder, order_price, worst_price
 from desk.finding import Finding, at_most, kept, missing
 from desk.losses import allowed
 from desk.money import ZERO, is_whole, plain
@@ -61,6 +61,7 @@ class GateView:
     splitting: Mapping[str, str] = field(default_factory=dict)  # symbols in a split's way, and which
     splits_ahead: Mapping[str, str] = field(default_factory=dict)  # on the next session's date
     overnight: bool = False  # whether orders may be left for the next open
+    exposure: Exposure | None = None  # of positions and working orders, where it was summed up already
 
 
 def duplicate(intent: OrderIntent, view: GateView) -> Finding:

@@ -73,18 +73,14 @@ class Exposure:
 
     symbols: Mapping[str, SymbolExposure] = field(default_factory=dict)
     unpriced: tuple[str, ...] = ()  # held or working, and nobody knows a price
-
-    @property
-    def gross(self) -> Decimal:
-        """Give the sum over symbols of the worst absolute notional, USD."""
-        return sum((each.usd_worst for each in self.symbols.values()), ZERO)
+    gross: Decimal = ZERO  # the sum over symbols of the worst absolute notional, USD
+    usd_low: Decimal = ZERO  # the sums over symbols of the intervals' ends
+    usd_high: Decimal = ZERO
 
     @property
     def net(self) -> Decimal:
         """Give the worst absolute net notional, USD: all buys filled and no sell, or the reverse."""
-        low = sum((each.usd_low for each in self.symbols.values()), ZERO)
-        high = sum((each.usd_high for each in self.symbols.values()), ZERO)
-        return max(abs(low), abs(high))
+        return max(abs(self.usd_low), abs(self.usd_high))
 
     def symbol(self, symbol: str) -> SymbolExposure:
         """Give one symbol's interval."""
@@ -92,10 +88,15 @@ class Exposure:
 
     def plus(self, intent: OrderIntent, *, qty: Decimal, price: Decimal | None) -> "Exposure":
         """Give the book's exposure with one more working order in it."""
-        moved = self.symbol(intent.symbol).moved(
-            side=intent.side, qty=qty, price=worst_price(intent, last=price)
+        before = self.symbol(intent.symbol)
+        after = before.moved(side=intent.side, qty=qty, price=worst_price(intent, last=price))
+        return Exposure(
+            symbols={**self.symbols, intent.symbol: after},
+            unpriced=self.unpriced,
+            gross=self.gross + after.usd_worst - before.usd_worst,
+            usd_low=self.usd_low + after.usd_low - before.usd_low,
+            usd_high=self.usd_high + after.usd_high - before.usd_high,
         )
-        return Exposure(symbols={**self.symbols, intent.symbol: moved}, unpriced=self.unpriced)
 
 
 def order_price(intent: OrderIntent) -> Decimal:
@@ -144,4 +145,11 @@ def exposure_of(
             qty=order.most,
             usd=max(each.remaining * worst_price(each.intent, last=last) for each in either),
         )
-    return Exposure(symbols=symbols, unpriced=tuple(unpriced))
+    each = symbols.values()
+    return Exposure(
+        symbols=symbols,
+        unpriced=tuple(unpriced),
+        gross=sum((exposure.usd_worst for exposure in each), ZERO),
+        usd_low=sum((exposure.usd_low for exposure in each), ZERO),
+        usd_high=sum((exposure.usd_high for exposure in each), ZERO),
+    )

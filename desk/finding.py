@@ -6,6 +6,7 @@ writes 0 or 1 over 0. A number that is missing is written -1 and the rule is bro
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from desk.money import ZERO, plain, usd
 from schemas.orders import Check, Reason
@@ -29,8 +30,12 @@ class Finding:
     in_usd: bool = False
 
     def check(self) -> Check:
-        """Give the record an approval carries."""
-        return Check(reason=self.reason, number=self.number, limit=self.limit)
+        """Give the record an approval carries; of a rule that is simply kept, always the same one."""
+        return (
+            _check_kept(self.reason)
+            if self is _kept(self.reason)
+            else Check(reason=self.reason, number=self.number, limit=self.limit)
+        )
 
     def message(self) -> str:
         """Give the words with number and limit, as a person reads them."""
@@ -43,14 +48,24 @@ def at_most(
 ) -> Finding:
     """Judge number <= limit."""
     found, bound = Decimal(number), Decimal(limit)
-    return Finding(reason=reason, number=found, limit=bound, ok=found <= bound, words=words, in_usd=in_usd)
+    return Finding(reason, found, bound, found <= bound, words, in_usd)
 
 
 def kept(reason: Reason, ok: bool, words: str) -> Finding:
-    """Judge a rule that is kept or broken."""
-    return Finding(reason=reason, number=ZERO if ok else BROKEN, limit=ZERO, ok=ok, words=words)
+    """Judge a rule that is kept or broken; the words are for one that is broken."""
+    return _kept(reason) if ok else Finding(reason, number=BROKEN, limit=ZERO, ok=False, words=words)
 
 
 def missing(reason: Reason, words: str, *, limit: Decimal | int = ZERO) -> Finding:
     """Judge a rule whose number nobody has: broken."""
     return Finding(reason=reason, number=MISSING, limit=Decimal(limit), ok=False, words=words)
+
+
+@cache
+def _kept(reason: Reason) -> Finding:
+    return Finding(reason, number=ZERO, limit=ZERO, ok=True, words="kept")
+
+
+@cache
+def _check_kept(reason: Reason) -> Check:
+    return Check(reason=reason, number=ZERO, limit=ZERO)

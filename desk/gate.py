@@ -75,12 +75,13 @@ def review_all(
     intents: Sequence[OrderIntent], view: GateView, limits: RiskLimits, *, flatten: bool = False
 ) -> Verdicts:
     """Judge a minute's intents in the order given, each with those approved before it in the book."""
-    judged = []
+    judged: list[tuple[OrderIntent, Approval | Denial]] = []
+    if sum(intent.purpose is Purpose.ENTRY for intent in intents) > 1:
+        view = replace(view, exposure=exposure_of(view.positions, view.working, view.prices))
     for intent in intents:
-        answer = review(intent, view, limits, flatten=flatten)
-        if isinstance(answer, Approval):
-            view = with_approved(view, intent)
-        judged.append((intent, answer))
+        if judged and isinstance(judged[-1][1], Approval):
+            view = with_approved(view, judged[-1][0])
+        judged.append((intent, review(intent, view, limits, flatten=flatten)))
     return tuple(judged)
 
 
@@ -96,9 +97,13 @@ def approve_all(
 
 def with_approved(view: GateView, intent: OrderIntent) -> GateView:
     """Give the view with an approved intent in it as a pending order."""
+    summed = view.exposure if intent.replaces is None else None
+    if summed is not None:
+        summed = summed.plus(intent, qty=intent.qty, price=view.prices.get(intent.symbol))
     return replace(
         view,
         working=with_order(view.working, WorkingOrder(intent=intent, remaining=intent.qty)),
+        exposure=summed,
         known_ids=view.known_ids | {intent.client_order_id},
         orders_today=view.orders_today + 1,
         entries_this_minute=view.entries_this_minute + (intent.purpose is Purpose.ENTRY),
@@ -115,7 +120,8 @@ def _without_replaced(intent: OrderIntent, view: GateView) -> tuple[WorkingOrder
     if intent.replaces is None:
         return None, view
     old = next((o for o in view.working if o.intent.client_order_id == intent.replaces), None)
-    return old, replace(view, working=tuple(order for order in view.working if order is not old))
+    rest = tuple(order for order in view.working if order is not old)
+    return old, replace(view, working=rest, exposure=None)
 
 
 def _findings(
@@ -195,7 +201,9 @@ def _entry_limits(
         limits.order_notional_max_usd,
         "order notional",
     )
-    before = exposure_of(view.positions, view.working, view.prices)
+    before = view.exposure
+    if before is None:
+        before = exposure_of(view.positions, view.working, view.prices)
     after = before.plus(intent, qty=intent.qty, price=last)
     yield from _position_limits(intent, after, account, limits)
     yield from _book_limits(after, limits)

@@ -23,7 +23,7 @@ from desk.exits import is_protective
 from desk.lifecycle import OrderEvent, transition
 from desk.own_order import Order as Order
 from desk.own_order import Orders
-from desk.positions import ZERO, Position
+from desk.positions import ZERO, Position, Positions
 from desk.risk_memory import RiskMemory
 from desk.state_hash import hash_of
 from schemas import events as ev
@@ -41,7 +41,7 @@ class Portfolio:
     opened_at: datetime | None = None  # None: an empty ledger, nothing known of the account
     cash: Decimal = ZERO
     orders: Orders = field(default_factory=Orders)
-    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    positions: Positions = field(default_factory=Positions)
     executions: set[str] = field(default_factory=set)
     cumulative: set[tuple[str, Decimal]] = field(default_factory=set)
     trading_state: TradingState = TradingState.ACTIVE
@@ -130,11 +130,11 @@ class Portfolio:
 
     def holdings(self) -> dict[tuple[str, str], Position]:
         """Give the positions that are not flat, by (strategy, symbol)."""
-        return {key: position for key, position in self.positions.items() if position.qty != 0}
+        return dict(self.positions.held)
 
     def held_symbols(self) -> tuple[str, ...]:
         """Give the symbols with a position, sorted."""
-        return tuple(sorted({symbol for _, symbol in self.holdings()}))
+        return tuple(sorted({symbol for _, symbol in self.positions.held}))
 
     def broken_symbols(self) -> frozenset[str]:
         """Give the symbols whose quantity is in doubt: a break of position or of foreign executions.
@@ -237,9 +237,10 @@ def _session_started(p: Portfolio, e: ev.SessionStarted) -> None:
     p.denied_ids = set()
     p.minute = None
     p.opened_today = set()  # what was held overnight and is left today is no day trade
-    p.positions = {
-        key: position.begin_session() for key, position in p.positions.items() if position.qty != 0
-    }
+    before = p.holdings()
+    p.positions = Positions()
+    for key, position in before.items():
+        p.positions[key] = position.begin_session()
     p.risk.begin(e, unbooked=_unbooked(p))
 
 

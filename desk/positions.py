@@ -46,3 +46,22 @@ class Position:
     def begin_session(self) -> "Position":
         """Give the same holding with the session's counters at zero."""
         return replace(self, realized_pnl=ZERO, fees=ZERO)
+
+
+class Positions(dict[tuple[str, str], Position]):
+    """Positions by (strategy, symbol), flat ones among them, with those at hand that are not flat.
+
+    They come in by `positions[key] = position` alone.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.held: dict[tuple[str, str], Position] = {}
+
+    def __setitem__(self, key: tuple[str, str], position: Position) -> None:
+        super().__setitem__(key, position)
+        if position.qty != 0:
+            self.held[key] = position
+        else:
+            self.held.pop(key, None)
