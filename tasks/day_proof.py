@@ -17,8 +17,9 @@ from desk.errors import NoBars, NotReady
 from desk.hours import previous_session, session_hours
 from desk.portfolio import replay
 from desk.ports import StrategyRunner
-from desk.research.discrepancy import TROUBLES, Difference, Recording, Retelling, retell
+from desk.research.discrepancy import TROUBLES, Difference, Retelling, retell
 from desk.research.engine import Plan, Played, play
+from desk.research.recording import Recording
 from desk.research.reel import Reel
 from desk.research.same_fills import compare_fills
 from desk.research.witness import Broken, said_of

@@ -5,7 +5,8 @@ its numbers are the same to the last byte. One that differs is tried with other 
 recorded decision again is the cause; where nothing does, the record itself is doubted:
 
 - altered bar: the close that a strategy saw, which is kept beside its signal, is no print's any more;
-- missing bar: a strategy spoke of a bar that the warehouse does not have;
+- missing bar: a strategy spoke of a bar that the warehouse does not have (either may be another symbol's,
+  whose close the gate counted exposure by);
 - revised data: the prints as they are known now give the decision, those known then do not;
 - late bar: with the bars that came while the minute was decided, or without those that came with it;
 - latency: with the bars of the minute before or after;
@@ -17,7 +18,7 @@ Altered and missing bars and what is unexplained are troubles of the desk; the o
 programs are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,17 +27,16 @@ from functools import cached_property
 
 import polars as pl
 
-from desk.ports import StrategyRunner
 from desk.research.decision_words import differing, is_equal
-from desk.research.doubts import Doubt, doubts_of
-from desk.research.redecision import Bars, Books, Outcome, Redecider, accepted, taped
+from desk.research.doubts import Doubt, close_words, doubts_of
+from desk.research.recording import Recording
+from desk.research.redecision import Bars, Books, Outcome, Redecider, taped
 from desk.research.retelling import Moment, at_place, moments_of, quiet_places
 from desk.tape import Tape
-from schemas.account import Asset, BrokerAccount, SessionHours
+from schemas.account import BrokerAccount
 from schemas.bars import ACCEPTED_SCHEMA
-from schemas.events import AnyEvent, MinuteClosed, SessionStarted
+from schemas.events import MinuteClosed, SessionStarted
 from schemas.orders import Approval, Denial, Reason
-from schemas.settings import Settings
 
 MINUTE = timedelta(minutes=1)
 NAMED_MAX = 3  # bars named for one decision; a window of thirty says no more
@@ -73,42 +73,6 @@ class Difference:
     recorded: str
     retold: str
     why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """What is known of a session that is over."""
-
-    events: Sequence[tuple[int, AnyEvent]]  # the whole ledger, with its seqs
-    prints: pl.DataFrame  # columns of PRINT_SCHEMA, of the sessions below
-    said: pl.DataFrame  # recorded signals of the session, columns of SIGNAL_SCHEMA
-    hours: SessionHours
-    warm_up: SessionHours | None  # the session before, where strategies were shown it
-    settings: Settings
-    strategies: Sequence[StrategyRunner]
-    assets: Mapping[str, Asset]
-    settings_differ: str = ""  # in words
-    code_differs: str = ""
-
-    def accepted(self) -> pl.DataFrame:
-        """Give the regular bars among the prints, as `desk.research.redecision.accepted` does."""
-        return accepted(self.prints, [each for each in (self.warm_up, self.hours) if each is not None])
-
-    def bars_by(self, at: datetime) -> pl.DataFrame:
-        """Give the bars as they were known at an instant, columns of `RAW_SCHEMA`, sorted by (symbol, ts)."""
-        return taped(self.accepted().filter(pl.col("known_at") <= at)).frame()
-
-    def moved(self, at: datetime) -> str:
-        """Say how many bars were printed again or late by an instant; empty where none was."""
-        prints = self.accepted().filter(pl.col("known_at") <= at)
-        longest = MINUTE + timedelta(seconds=self.settings.session.bar_delay_s)
-        late = prints.filter(
-            (pl.col("known_at") > pl.col("ts") + longest) & (pl.col("ts") >= self.hours.opens_at)
-        )
-        again = prints.height - prints.select("symbol", "ts").n_unique()
-        words = [f"{again} bars were printed again"] if again > 0 else []
-        words += [f"{late.height} came late"] if late.height > 0 else []
-        return " and ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +138,7 @@ class _Teller:
             first = moment, Outcome()
         tried, outcome = first
         for order_id, was, now in differing(wanted, outcome, exact=_is_exact(moment)):
-            cause, why = self._cause(tried, order_id, wanted, was, now)
+            cause, why = self._cause(tried, order_id, wanted, outcome)
             yield Difference(moment.minute, order_id, cause, was, now, why)
 
     def _possible(self, moment: Moment) -> Iterator[Moment]:
@@ -241,16 +205,19 @@ class _Teller:
 
     # ---- causes ---------------------------------------------------------------------------
 
-    def _cause(self, moment: Moment, order_id: str, wanted: Outcome, was: str, now: str) -> tuple[Cause, str]:
+    def _cause(self, moment: Moment, order_id: str, wanted: Outcome, found: Outcome) -> tuple[Cause, str]:
         """Say what a difference comes from, and in words by what that is known."""
         symbol = _symbol(order_id)
         doubts = [each for each in self.doubts if each.symbol == symbol and each.ts <= moment.minute]
         if doubts:
             words = "; ".join(each.words for each in doubts[-NAMED_MAX:])
-            return Cause.MISSING if doubts[-1].is_missing else Cause.ALTERED, words
+            return _doubted(doubts[-1]), words
         for cause, why, outcome in self._variants(moment):
             if is_equal(wanted, outcome, exact=_is_exact(moment)):
                 return cause, why
+        beside = self._beside(moment.minute)
+        if beside and not _is_another_intent(order_id, wanted, found):
+            return _doubted(beside[0]), f"{beside[0].words}, and {symbol} was judged beside it"
         if self._is_unseen(moment, order_id):
             return Cause.NOT_RECORDED, "rests on what the broker said of the symbol, which is not kept"
         if self.recording.settings_differ:
@@ -300,6 +267,12 @@ class _Teller:
         verdicts = [each.verdict for each in moment.decided if each.order_id == order_id]
         return any(isinstance(each, Denial) and each.reason in UNSEEN for each in verdicts)
 
+    def _beside(self, minute: datetime) -> list[Doubt]:
+        """Give the doubted bars that were the newest of their symbols: the gate counts exposure by them."""
+        past = self.bars.filter(pl.col("ts") <= minute)
+        newest = dict(past.group_by("symbol").agg(pl.col("ts").max()).iter_rows())
+        return [each for each in self.doubts if newest.get(each.symbol, each.ts) <= each.ts <= minute]
+
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
         """Give the bars whose recorded close is no print's, by time."""
@@ -311,6 +284,18 @@ def _is_exact(moment: Moment) -> bool:
     return moment.sight is not None
 
 
+def _doubted(bar: Doubt) -> Cause:
+    return Cause.MISSING if bar.is_missing else Cause.ALTERED
+
+
+def _is_another_intent(order_id: str, one: Outcome, other: Outcome) -> bool:
+    """Tell whether both have an order and want different things of it; what the gate says does not count."""
+    mine, theirs = (
+        {each.order_id: each.intent for each in outcome.decided}.get(order_id) for outcome in (one, other)
+    )
+    return mine is not None and theirs is not None and mine != theirs
+
+
 def _symbol(order_id: str) -> str:
     """Give the symbol of an order: `mqd-<strategy>-<yyyymmdd>-<symbol>-<hhmm>-<attempt>`."""
     return order_id.split("-")[-3]
@@ -319,6 +304,6 @@ def _symbol(order_id: str) -> str:
 def _bars_in_words(bars: pl.DataFrame, how: str) -> str:
     newest = bars.sort("ts", "symbol", "known_at").tail(NAMED_MAX)
     return "; ".join(
-        f"{symbol} {ts:%H:%M} UTC close {close}, {how} {known_at:%H:%M:%S}"
+        f"{symbol} {ts:%H:%M} UTC close {close_words(close)}, {how} {known_at:%H:%M:%S}"
         for symbol, ts, close, known_at in newest.select("symbol", "ts", "close", "known_at").iter_rows()
     )

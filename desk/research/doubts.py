@@ -47,10 +47,22 @@ def doubts_of(
         now = closes.get((symbol, ts))
         if strategy not in writers or (now is not None and price in now):
             continue
-        there = "is not in the warehouse" if now is None else f"is {now[-1]} in the warehouse"
-        words = f"{symbol} {ts:%H:%M} UTC: close {price} when {strategy} saw it, {there}"
+        was, is_now = _told_apart(price, None if now is None else now[-1])
+        there = "is not in the warehouse" if now is None else f"is {is_now} in the warehouse"
+        words = f"{symbol} {ts:%H:%M} UTC: close {was} when {strategy} saw it, {there}"
         found.setdefault((symbol, ts), Doubt(symbol, ts, now is None, words))
     return tuple(sorted(found.values(), key=lambda each: (each.ts, each.symbol)))
+
+
+def _told_apart(was: float, now: float | None) -> tuple[str, str]:
+    """Write two prices to a millionth of a dollar, and in full where that does not tell them apart."""
+    short = close_words(was), "" if now is None else close_words(now)
+    return (repr(was), repr(now)) if short[0] == short[1] else short
+
+
+def close_words(price: float) -> str:
+    """Write a price to a millionth of a dollar: what single precision adds behind it is no price."""
+    return f"{price:.6f}".rstrip("0").rstrip(".")
 
 
 def _writes_closes(strategy: StrategyRunner, bars: pl.DataFrame) -> bool:

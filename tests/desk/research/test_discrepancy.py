@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from desk.hours import previous_session, session_hours
-from desk.research.discrepancy import Cause, Recording, retell
+from desk.research.discrepancy import Cause, retell
+from desk.research.recording import Recording
 from desk.research.redecision import Bars, Books, Redecider, taped
 from desk.research.retelling import Moment, moments_of
 from desk.session import Session
@@ -174,9 +175,37 @@ def test_an_altered_bar_is_named_with_both_closes(day: Recording) -> None:
     seen = day.said.filter((pl.col("symbol") == order.intent.symbol) & (pl.col("ts") == at.minute))["price"][
         0
     ]
-    assert f"{order.intent.symbol} {at.minute:%H:%M} UTC: close {seen} when" in first.why
-    assert f"is {seen * 1.01} in the warehouse" in first.why
+    assert f"{order.intent.symbol} {at.minute:%H:%M} UTC: close {seen:g} when" in first.why
+    assert f"is {seen * 1.01:.7g} in the warehouse" in first.why
     assert first in told.troubles
+
+
+def test_numbers_that_rest_on_an_altered_bar_of_another_symbol_say_so(day: Recording) -> None:
+    """Gross exposure counts every symbol at its newest close: one altered bar is told in both verdicts."""
+    at = next(m for m in decided(day) if len(m.decided) == 2)
+    changed_one, other = (each.order_id for each in at.decided)
+
+    told = retell(changed(day, at, close=pl.col("close") * 1.01, high=pl.col("high") * 1.02))
+
+    found = {each.order_id: each for each in told.differences}
+    assert found[other].cause is found[changed_one].cause is Cause.ALTERED
+    assert found[other].why.endswith(f", and {at.decided[1].intent.symbol} was judged beside it")
+    assert found[other].why.startswith(at.decided[0].intent.symbol)
+
+
+def test_another_intent_is_not_laid_at_an_altered_bar_of_another_symbol(day: Recording) -> None:
+    """What a symbol wants rests on its own bars: a wrong quantity beside an altered bar is unexplained."""
+    at = next(m for m in decided(day) if len(m.decided) == 2)
+    wrong = at.decided[1].intent
+
+    def change(event: AnyEvent) -> AnyEvent:
+        if isinstance(event, OrderPlanned | IntentDenied) and event.intent == wrong:
+            return event.model_copy(update={"intent": wrong.model_copy(update={"qty": wrong.qty + 1})})
+        return event
+
+    altered = changed(day, at, close=pl.col("close") * 1.01, high=pl.col("high") * 1.02)
+
+    assert causes(with_events(altered, change))[wrong.client_order_id] is Cause.UNEXPLAINED
 
 
 def test_a_missing_bar_is_named(day: Recording) -> None:
