@@ -1,22 +1,20 @@
 """Trading hours of the New York Stock Exchange, and the only module where New York exists.
 
-All instants elsewhere are UTC. Here the library's XNYS calendar (holidays, special closures, early
-closes, daylight saving) is turned once into plain records; every question is then a lookup, so two
-callers can never disagree about a session.
+All instants elsewhere are UTC. Here the table of holidays, special closures and early closes
+(desk/holidays.py) is read once, and a session's record made once, when it is first asked for; every
+question is then a lookup, so two callers can never disagree about a session.
 
 The bounds are constants and not "today plus a year": a pure module does not know today, and a
 backtest must not change with the day it runs on. A day outside them raises, because "no session" for
 lack of data would look like a holiday. Left out: extended hours, which this desk does not trade.
 """
 
-import warnings
 from bisect import bisect_left, bisect_right
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
-
+from desk.holidays import HOLIDAYS
 from schemas.account import SessionHours
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -25,9 +23,12 @@ FIRST_DAY = date(2007, 1, 1)
 # NYSE publishes its holidays three years ahead: 2026, 2027 and 2028 are announced.
 LAST_DAY = date(2028, 12, 31)
 MINUTE = timedelta(minutes=1)
-REGULAR_CLOSE = time(16, 0)
+OPEN, REGULAR_CLOSE, EARLY_CLOSE = time(9, 30), time(16, 0), time(13, 0)
+SATURDAY = 5
+SESSIONS_KNOWN = 8192  # more than the calendar has days that anybody asks for: each record is made once
 
 
+@lru_cache(maxsize=SESSIONS_KNOWN)
 def session_hours(day: date) -> SessionHours | None:
     """Give the session of a day, or None on a weekend or holiday.
 
@@ -35,7 +36,16 @@ def session_hours(day: date) -> SessionHours | None:
         ValueError: The day is outside FIRST_DAY to LAST_DAY.
     """
     _within(day)
-    return _calendar()[1].get(day)
+    _, closed, early = _calendar()
+    if day.weekday() >= SATURDAY or day in closed:
+        return None
+    closes = EARLY_CLOSE if day in early else REGULAR_CLOSE
+    return SessionHours(
+        session_date=day,
+        opens_at=from_new_york(day, OPEN),
+        closes_at=from_new_york(day, closes),
+        early_close=day in early,
+    )
 
 
 def next_session(day: date) -> SessionHours:
@@ -45,11 +55,11 @@ def next_session(day: date) -> SessionHours:
         ValueError: The calendar does not reach so far.
     """
     _within(day)
-    days, hours = _calendar()
+    days = _calendar()[0]
     index = bisect_right(days, day)
     if index == len(days):
         raise ValueError(f"no session after {day} is known: the calendar ends {LAST_DAY}")
-    return hours[days[index]]
+    return _known(days[index])
 
 
 def previous_session(day: date) -> SessionHours:
@@ -59,11 +69,11 @@ def previous_session(day: date) -> SessionHours:
         ValueError: The calendar does not reach so far.
     """
     _within(day)
-    days, hours = _calendar()
+    days = _calendar()[0]
     index = bisect_left(days, day)
     if index == 0:
         raise ValueError(f"no session before {day} is known: the calendar starts {FIRST_DAY}")
-    return hours[days[index - 1]]
+    return _known(days[index - 1])
 
 
 def sessions_between(start: date, end: date) -> tuple[SessionHours, ...]:
@@ -74,8 +84,8 @@ def sessions_between(start: date, end: date) -> tuple[SessionHours, ...]:
     """
     _within(start)
     _within(end)
-    days, hours = _calendar()
-    return tuple(hours[day] for day in days[bisect_left(days, start) : bisect_left(days, end)])
+    days = _calendar()[0]
+    return tuple(_known(day) for day in days[bisect_left(days, start) : bisect_left(days, end)])
 
 
 def session_date_at(instant: datetime) -> date | None:
@@ -127,29 +137,23 @@ def _within(day: date) -> None:
         raise ValueError(f"{day} is outside the calendar of {FIRST_DAY} to {LAST_DAY}")
 
 
+def _known(day: date) -> SessionHours:
+    """Give the session of a day that has one."""
+    hours = session_hours(day)
+    assert hours is not None, f"{day} is among the sessions and has none"
+    return hours
+
+
 @lru_cache(maxsize=1)
-def _calendar() -> tuple[tuple[date, ...], dict[date, SessionHours]]:
-    """Build the calendar once, when it is first asked for: about 0.1 s."""
-    with warnings.catch_warnings():
-        # exchange-calendars 4.13 uses Series.values, which pandas 3.1 deprecates; it only builds from it.
-        warnings.filterwarnings("ignore", message="Series.values", category=DeprecationWarning)
-        library = exchange_calendars.get_calendar(
-            "XNYS", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat()
-        )
-    hours = {
-        stamp.date(): _hours(
-            stamp.date(), opens_at=row.open.to_pydatetime(), closes_at=row.close.to_pydatetime()
-        )
-        for stamp, row in zip(library.schedule.index, library.schedule.itertuples(), strict=True)
-    }
-    return tuple(sorted(hours)), hours
-
-
-def _hours(day: date, *, opens_at: datetime, closes_at: datetime) -> SessionHours:
-    closes = closes_at.astimezone(UTC)
-    return SessionHours(
-        session_date=day,
-        opens_at=opens_at.astimezone(UTC),
-        closes_at=closes,
-        early_close=closes.astimezone(NEW_YORK).time() < REGULAR_CLOSE,
-    )
+def _calendar() -> tuple[tuple[date, ...], frozenset[date], frozenset[date]]:
+    """Read the table once: days with a session, weekdays without, early closes."""
+    closed, early = set(), set()
+    for line in HOLIDAYS.split("\n")[1:-1]:
+        without, _, short = line.partition("|")
+        year, *days = without.split()
+        closed |= {date.fromisoformat(year + day) for day in days}
+        early |= {date.fromisoformat(year + day) for day in short.split()}
+    count = (LAST_DAY - FIRST_DAY).days + 1
+    every = (FIRST_DAY + timedelta(days=number) for number in range(count))
+    sessions = tuple(day for day in every if day.weekday() < SATURDAY and day not in closed)
+    return sessions, frozenset(closed), frozenset(early)

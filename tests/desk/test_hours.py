@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import exchange_calendars
 import polars as pl
 import pytest
 from hypothesis import given
@@ -40,6 +41,29 @@ def test_a_dated_fact(fact: dict[str, str]) -> None:
     assert found.opens_at == hours.from_new_york(day, time.fromisoformat(fact["open"]))
     assert found.closes_at == hours.from_new_york(day, time.fromisoformat(fact["close"]))
     assert found.early_close == (fact["close"] == "13:00")
+
+
+@pytest.mark.filterwarnings("ignore:Series.values:DeprecationWarning")  # the library's own, of pandas 3.1
+def test_the_table_is_the_librarys() -> None:
+    """Every day of the table opens and closes as exchange_calendars has it, and it knows no other session."""
+    library = exchange_calendars.get_calendar(
+        "XNYS", start=hours.FIRST_DAY.isoformat(), end=hours.LAST_DAY.isoformat()
+    )
+    theirs = {
+        stamp.date(): (row.open.to_pydatetime(), row.close.to_pydatetime())
+        for stamp, row in zip(library.schedule.index, library.schedule.itertuples(), strict=True)
+    }
+    count = (hours.LAST_DAY - hours.FIRST_DAY).days + 1
+    every = [hours.FIRST_DAY + timedelta(days=number) for number in range(count)]
+
+    ours = {day: found for day in every if (found := hours.session_hours(day)) is not None}
+
+    assert {day: (each.opens_at, each.closes_at) for day, each in ours.items()} == theirs
+    assert hours.sessions_between(every[0], every[-1]) == tuple(ours[day] for day in ours if day < every[-1])
+    assert all(
+        each.early_close == (each.closes_at.astimezone(hours.NEW_YORK).time() < time(16))
+        for each in ours.values()
+    )
 
 
 @pytest.mark.real
