@@ -199,7 +199,7 @@ class Venue:
         return frame.filter(pl.col("symbol").is_in(list(symbols))).select(list(RAW_SCHEMA))
 
     def splits(self, symbols: Sequence[str], start: date, end: date) -> tuple[Split, ...]:
-        """Give the splits that were announced, else those this venue has applied, on the New York day it did."""
+        """Give the splits that were announced, else those applied, each on the New York day it was."""
         found: Sequence[Split] = self.announced or [
             Split(symbol=done.symbol, ex_date=new_york(done.at).date(), old=done.old, new=done.new)
             for done in self.floor.splits

@@ -11,7 +11,7 @@ and the last minute of every session, so that each day has a close and idle days
 
 The book between two stretches of bars is handed from one call to the next: years are valued month by month.
 
-Left out: splits and dividends of a position held over night; a dividend is a flow, a split is not known here.
+A dividend is a flow. Left out: splits; fills and bars are of one kind of share (desk/research/shares.py).
 """
 
 from collections.abc import Iterator, Mapping

@@ -26,13 +26,17 @@ from desk.hours import next_session, session_date_at, session_hours
 from desk.journal import Journal
 from desk.money import cents_up
 from desk.ports import StrategyRunner
+from desk.research.ex_dates import DIVIDEND, IN_LIEU, ExDates
 from desk.research.foresight import Foresight
 from desk.research.ledger import PassingLedger
 from desk.research.opinions import Opinions
 from desk.research.reel import Reel, Showing
+from desk.research.shares import Divided
 from desk.session import Session, Steps
 from desk.sizer import Level
+from desk.split_watch import guard
 from schemas.account import SessionHours
+from schemas.actions import NO_ACTIONS, Actions
 from schemas.events import CashAdjusted, DayClosed
 from schemas.research import FILL_SCHEMA, FLOW_SCHEMA, Costs
 from schemas.settings import Settings
@@ -40,6 +44,7 @@ from schemas.settings import Settings
 BEFORE_OPEN = timedelta(minutes=5)  # a session starts this long before its open, as the schedule has it
 MINUTE = timedelta(minutes=1)
 BORROW = "borrow"
+FLOWS = (BORROW, DIVIDEND, IN_LIEU)
 FOREVER = timedelta(days=36_500)  # an order waits for its symbol's next bar, however long the bars have a gap
 
 
@@ -55,6 +60,7 @@ class Plan:
     reel: Reel
     said: Mapping[str, pl.DataFrame]  # by strategy: its signals of all bars, sorted by (symbol, ts)
     strategies: Sequence[StrategyRunner]
+    actions: Actions = NO_ACTIONS  # of raw bars; the reel is made with their splits
     cash: Decimal = Decimal(100_000)
     costs: Costs = field(default_factory=Costs)
     gate: bool = True  # False: every intent passes, and no loss limit or protection applies
@@ -70,7 +76,7 @@ class Played:
     """What came of it."""
 
     fills: pl.DataFrame  # `FILL_SCHEMA`
-    flows: pl.DataFrame  # `FLOW_SCHEMA`: borrow, and what the venue's rounding of a day's fees took
+    flows: pl.DataFrame  # `FLOW_SCHEMA`: borrow, dividends, what the venue's rounding of a day's fees took
     cash: Decimal
     equity: Decimal  # at the newest closes
     orders: int
@@ -80,6 +86,7 @@ class Played:
     orders_hash: str
     ledger_hash: str
     journal: Journal | None  # None: of the screen, which has none
+    divided: tuple[Divided, ...] = ()  # what splits made of positions
 
 
 def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> Played:
@@ -106,10 +113,13 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
     symbols = tuple(sorted({symbol for strategy in plan.strategies for symbol in strategy.symbols}))
     delay = timedelta(seconds=plan.settings.session.bar_delay_s)
     assets = venue.assets(symbols)
+    ex_dates = ExDates(plan.actions, desk, venue)
     visited = 0
     for number, hours in enumerate(plan.reel.sessions):
         venue.sleep_until(hours.opens_at - BEFORE_OPEN)
-        showing = Showing(plan.reel, symbols=symbols, assets=assets, delay=delay)
+        ex_dates.begin(hours)
+        splits = guard(desk, symbols, hours.session_date) if plan.actions.splits else None
+        showing = Showing(plan.reel, symbols=symbols, assets=assets, delay=delay, guard=splits)
         session = Session(
             desk,
             session_date=hours.session_date,
@@ -137,11 +147,13 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
         orders_hash=ledger.orders_hash,
         ledger_hash=ledger.ledger_hash,
         journal=journal,
+        divided=ex_dates.divided(ledger),
     )
 
 
 def _composed(plan: Plan) -> tuple[Desk, Venue, PassingLedger]:
     """Compose the desk of a backtest, its venue and its ledger."""
+    assert plan.reel.splits == plan.actions.splits, "the reel's prices are of the plan's splits"
     costs, first = plan.costs, plan.reel.sessions[0]
     rules = Rules(
         spread_bps=costs.spread_bps,
@@ -242,7 +254,8 @@ def _flows(ledger: PassingLedger) -> pl.DataFrame:
         hours = None if day is None else session_hours(day)
         assert hours is not None, "a backtest's clock stands in sessions"
         ts = min(max(event.at, hours.opens_at), hours.closes_at - MINUTE)
-        rows.append((ts, BORROW if event.cause == BORROW else "fee", event.amount))
+        kind = event.cause.partition(":")[0]
+        rows.append((ts, kind if kind in FLOWS else "fee", event.amount))
     return pl.DataFrame(rows, schema=FLOW_SCHEMA, orient="row")
 
 

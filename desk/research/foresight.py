@@ -30,6 +30,7 @@ from desk.research.opinions import SILENT, Opinions, Said
 from desk.research.reel import Reel
 from desk.rhythm import Rhythm
 from desk.sizer import Key
+from desk.tape import microseconds
 from schemas.account import SessionHours
 from schemas.settings import Settings
 
@@ -212,6 +213,9 @@ class Foresight(Rhythm):
         assert self._hours is not None, "minutes comes first"
         track, rows = self._reel.tracks[symbol], self._reel.grid(self._hours, symbol)
         closes = np.where(rows >= 0, track.close[rows], 0.0)
+        if self._reel.splits:
+            old = track.ts[rows] < microseconds(self._hours.opens_at)
+            closes[old] *= self._reel.carry(self._hours, symbol)
         marks = closes.copy()
         fresh = np.flatnonzero(rows[1:] != rows[:-1])  # a bar begins in the minute after these
         marks[fresh] = track.open[rows[fresh + 1]]

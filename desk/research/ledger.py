@@ -9,7 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from desk.errors import IllegalTransition
-from schemas.events import EVENTS, AnyEvent, CashAdjusted, FillRecorded, IntentDenied, OrderPlanned
+from schemas.events import (
+    EVENTS,
+    AnyEvent,
+    CashAdjusted,
+    FillRecorded,
+    IntentDenied,
+    OrderPlanned,
+    PositionAdjusted,
+)
 from schemas.orders import Fill, OrderIntent
 
 
@@ -27,6 +35,7 @@ class PassingLedger:
         self.denials: Counter[str] = Counter()  # by the gate's reason
         self.fills: list[tuple[Fill, OrderIntent]] = []
         self.flows: list[CashAdjusted] = []  # money that came or went without a fill
+        self.divided: list[PositionAdjusted] = []  # by splits: a position out, and in again
         self._keeps = keeps
         self._events: list[AnyEvent] = []
         self._sent: dict[str, OrderIntent] = {}  # planned in this session or the one before
@@ -44,6 +53,8 @@ class PassingLedger:
                     self.fills.append((event.fill, self._sent[event.fill.client_order_id]))
                 case CashAdjusted():
                     self.flows.append(event)
+                case PositionAdjusted() if event.split_on is not None:
+                    self.divided.append(event)
                 case IntentDenied():
                     self.denials[event.denial.reason.value] += 1
                 case _:

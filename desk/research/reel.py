@@ -5,7 +5,8 @@ grid of its minutes: for every minute the row of the newest bar at or before it.
 loop are then lookups, and a minute in which nobody asks costs nothing (desk/research/foresight.py).
 
 A bar is known when its minute ended and the desk's `bar_delay_s` has passed, as in a live session; prices
-before a session's first bar are those of the newest bar before it.
+before a session's first bar are those of the newest bar before it, in the session's shares where a split lies
+between.
 """
 
 from bisect import bisect_right
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from math import prod
 
 import numpy as np
 import polars as pl
@@ -24,9 +26,11 @@ from desk.exchange.matching import Bar
 from desk.exchange.tape import Lane
 from desk.hours import minutes, session_hours, sessions_between
 from desk.money import nearest_tick
+from desk.research.shares import starts_at
+from desk.split_watch import SplitGuard
 from desk.tape import EPOCH, MINUTE_US, microseconds
 from desk.views import MarketView
-from schemas.account import Asset, BrokerAccount, SessionHours
+from schemas.account import Asset, BrokerAccount, SessionHours, Split
 from schemas.bars import RAW_SCHEMA
 
 MINUTE = timedelta(minutes=1)
@@ -53,11 +57,12 @@ class Reel:
 
     provider = "backtest"
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    def __init__(self, frame: pl.DataFrame, *, splits: Sequence[Split] = ()) -> None:
         """Cut a frame into arrays.
 
         Args:
             frame: columns of `RAW_SCHEMA`, sorted by (symbol, ts) and unique by them, of the regular session.
+            splits: of raw bars, those that there were.
 
         Raises:
             NoBars: there is no row.
@@ -83,6 +88,7 @@ class Reel:
         self._spans = {hours.session_date: self._span(hours) for hours in known}
         self.sessions = tuple(hours for hours in known if self.has_bars(hours.session_date))
         self._grids: tuple[date, dict[str, Ints]] = (date.min, {})
+        self.splits = tuple(splits)
 
     @property
     def bars(self) -> int:
@@ -105,7 +111,7 @@ class Reel:
         if track is None or hours is None:
             return None
         row = int(np.searchsorted(track.ts, microseconds(hours.opens_at))) - 1
-        return None if row < 0 else float(track.close[row])
+        return None if row < 0 else float(track.close[row]) * self.carry(hours, symbol)
 
     def has_bars(self, session_date: date) -> bool:
         """Tell whether a date has any bar."""
@@ -140,6 +146,24 @@ class Reel:
             edges = np.arange(len(minutes(hours)), dtype=np.int64) * MINUTE_US + microseconds(hours.opens_at)
             found = np.searchsorted(self.tracks[symbol].ts, edges, side="right") - 1
             grids[symbol] = found
+        return found
+
+    def carry(self, hours: SessionHours, symbol: str) -> float:
+        """Give what a symbol's last price before a session is multiplied by to be of the session's shares."""
+        mine = [each for each in self.splits if each.symbol == symbol and each.ex_date <= hours.session_date]
+        if not mine:
+            return 1.0
+        ts = self.tracks[symbol].ts
+        row = int(np.searchsorted(ts, microseconds(hours.opens_at))) - 1
+        between = [each for each in mine if row >= 0 and ts[row] < microseconds(starts_at(each))]
+        return prod(float(each.old / each.new) for each in between)
+
+    def close(self, hours: SessionHours, symbol: str, row: int) -> float:
+        """Give the close of a row in the shares of a session that has no newer bar at some minute."""
+        track = self.tracks[symbol]
+        found = float(track.close[row])
+        if self.splits and track.ts[row] < microseconds(hours.opens_at):
+            found *= self.carry(hours, symbol)
         return found
 
     def _span(self, hours: SessionHours) -> dict[str, tuple[int, int]]:
@@ -224,7 +248,7 @@ class Closes(Mapping[str, Decimal]):
 
     def _look_up(self, symbol: str) -> Decimal | None:
         row = self.row(symbol)
-        return None if row < 0 else nearest_tick(float(self._reel.tracks[symbol].close[row]))
+        return None if row < 0 else nearest_tick(self._reel.close(self._hours, symbol, row))
 
 
 class Stamps(Mapping[str, datetime]):
@@ -251,7 +275,15 @@ class Stamps(Mapping[str, datetime]):
 class Showing:
     """The bars of one session as it asks for them (`desk.intake.Bars`)."""
 
-    def __init__(self, reel: Reel, *, symbols: Sequence[str], assets: Mapping[str, Asset], delay: timedelta):
+    def __init__(
+        self,
+        reel: Reel,
+        *,
+        symbols: Sequence[str],
+        assets: Mapping[str, Asset],
+        delay: timedelta,
+        guard: SplitGuard | None = None,
+    ) -> None:
         """Keep what is shown.
 
         Args:
@@ -259,11 +291,13 @@ class Showing:
             symbols: what the desk watches.
             assets: what the broker says of them.
             delay: how long after its end a minute is decided on.
+            guard: the splits that entries are kept from; None: none.
         """
         self.symbols = tuple(symbols)
         self._reel = reel
         self._assets = dict(assets)
         self._wait = MINUTE + delay
+        self._guard = SplitGuard() if guard is None else guard
         self._hours: SessionHours | None = None
         self._edges: tuple[datetime, ...] = ()
         self._closes: Closes | None = None
@@ -339,6 +373,8 @@ class Showing:
             newest_bar_ts=Stamps(self._reel, self.last_prices()),
             assets=self._assets,
             account=account,
+            splitting=self._guard.today,
+            splits_ahead=self._guard.ahead,
         )
 
     def flush(self) -> None:
