@@ -7,10 +7,7 @@ clock, a calendar or the bars before are not here: they are `desk/inspector.py`.
 
 from enum import StrEnum
 
-import pandera.polars as pa
 import polars as pl
-from pandera.errors import SchemaError
-from pandera.typing.polars import Series
 
 UTC_US = pl.Datetime("us", "UTC")
 
@@ -156,30 +153,6 @@ def possible_bar() -> pl.Expr:
     return aligned & positive & ordered & counted & weighted & (pl.col("symbol").str.len_bytes() > 0)
 
 
-class BarContract(pa.DataFrameModel):
-    """One row per symbol and minute; nulls only in vwap and trade_count; NaN nowhere."""
-
-    symbol: Series[str]
-    ts: Series[pl.Datetime] = pa.Field(dtype_kwargs={"time_unit": "us", "time_zone": "UTC"})
-    open: Series[float]
-    high: Series[float]
-    low: Series[float]
-    close: Series[float]
-    volume: Series[int]
-    vwap: Series[float] = pa.Field(nullable=True)
-    trade_count: Series[int] = pa.Field(nullable=True)
-
-    @pa.dataframe_check
-    @classmethod
-    def every_row_is_a_possible_bar(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        """Hold each row to `possible_bar`: one check, for pandera charges half a millisecond for each."""
-        return data.lazyframe.select(possible_bar())
-
-    class Config:
-        strict = True
-        unique: list[str] = ["symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
-
-
 # `BarContract` in one expression, true where it holds. pandera makes some forty passes to say the same in
 # words; it is asked only when this is not true (a property test holds the two to one another).
 _HOLDS = possible_bar().fill_null(value=False).all() & ~pl.struct("symbol", "ts").is_duplicated().any()
@@ -187,11 +160,9 @@ _COLUMNS = list(RAW_SCHEMA)
 
 
 def contract_breach(bars: pl.DataFrame) -> str | None:
-    """Say what in a frame breaks `BarContract`, or give None when nothing does."""
+    """Say what in a frame breaks `BarContract` (schemas/contracts.py), or give None when nothing does."""
     if bars.columns == _COLUMNS and dict(bars.schema) == RAW_SCHEMA and bars.select(_HOLDS).item():
         return None
-    try:
-        BarContract.validate(bars)
-    except SchemaError as error:
-        return " ".join(str(error).split())
-    return None
+    from schemas.contracts import BarContract, breach  # pandera: a third of a second, for who breaks it
+
+    return breach(BarContract, bars)

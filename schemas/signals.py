@@ -6,9 +6,7 @@ missed minute is restated by the next one, and the sizer turns a level into an i
 position and working orders differ from it.
 """
 
-import pandera.polars as pa
 import polars as pl
-from pandera.typing.polars import Series
 
 SIGNAL_SCHEMA: dict[str, pl.DataType] = {
     "strategy": pl.String(),
@@ -20,22 +18,7 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-class SignalContract(pa.DataFrameModel):
-    """One row per strategy, symbol and bar; no nulls, no NaN; sorted by (symbol, ts)."""
-
-    strategy_name: Series[str] = pa.Field(alias="strategy", str_length={"min_value": 1})
-    symbol: Series[str] = pa.Field(str_length={"min_value": 1})
-    ts: Series[pl.Datetime] = pa.Field(dtype_kwargs={"time_unit": "us", "time_zone": "UTC"})
-    target: Series[float] = pa.Field(ge=-1, le=1)
-    price: Series[float] = pa.Field(gt=0)
-    reason: Series[str]
-
-    class Config:
-        strict = True
-        unique: list[str] = ["strategy", "symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
-
-
-# `SignalContract` in one expression, true where it holds; no less strict, for pandera lets an infinite or
+# `SignalContract` (schemas/contracts.py) in one expression, true where it holds; no less strict, for pandera lets an infinite or
 # missing number pass where a comparison with it happens to be true.
 _HOLDS = (
     (pl.col("strategy").str.len_bytes() > 0)
@@ -61,4 +44,6 @@ def checked_signals(said: pl.DataFrame) -> pl.DataFrame:
         and said.select(_HOLDS).item()
     ):
         return said
+    from schemas.contracts import SignalContract  # pandera: a third of a second, for who breaks it
+
     return SignalContract.validate(said).select(list(SIGNAL_SCHEMA))

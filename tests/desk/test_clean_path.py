@@ -13,8 +13,9 @@ from desk.clean_path import clean
 from desk.inspection import Context, Inspection
 from desk.inspector import judge
 from desk.tape import Tape
-from schemas.bars import RAW_SCHEMA, BarContract, contract_breach
-from schemas.signals import SIGNAL_SCHEMA, SignalContract, checked_signals
+from schemas.bars import RAW_SCHEMA, contract_breach
+from schemas.contracts import BarContract, SignalContract
+from schemas.signals import SIGNAL_SCHEMA, checked_signals
 from tests.desk.deliveries import OPEN, TEN, Row, bar, ctx
 
 SYMBOLS = ("AAA", "BBB", "CCC")

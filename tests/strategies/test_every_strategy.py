@@ -4,7 +4,7 @@ import pytest
 
 from desk.research.findings import Verdict
 from desk.research.honesty import examine
-from schemas.signals import SignalContract
+from schemas.contracts import SignalContract
 from strategies import registry
 from strategies.base import Strategy
 from tests.strategies.bars import walk
