@@ -18,8 +18,8 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-# `SignalContract` (schemas/contracts.py) in one expression, true where it holds; no less strict, for pandera lets an infinite or
-# missing number pass where a comparison with it happens to be true.
+# `SignalContract` (schemas/contracts.py) in one expression, true where it holds; no less strict, for pandera
+# lets an infinite or missing number pass where a comparison with it happens to be true.
 _HOLDS = (
     (pl.col("strategy").str.len_bytes() > 0)
     & (pl.col("symbol").str.len_bytes() > 0)
