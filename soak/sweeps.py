@@ -36,7 +36,7 @@ SEED = 1
 FAST, SLOWEST = range(5, 55, 5), 400  # ten short averages; the long ones follow in steps of 5
 SLOW_FROM, SLOW_STEP = 55, 5
 PATIENCE_S = 1_800.0  # of one run; 500 sets of 10 symbols and 63 sessions take about a minute on two cores
-END_PATIENCE_S = 60.0  # for what a killed run started to end by itself
+END_PATIENCE_S = 150.0  # for what a killed run started to end by itself: two of Ray's agents take a minute
 PACKAGES = {Runner.DASK: "prefect_dask", Runner.RAY: "prefect_ray"}
 PLAIN = "pool without Prefect"
 

@@ -26,6 +26,7 @@ from tasks.sweep_plan import Prepared, acceptance
 # A piece is some seconds of one core: long beside what handing it over costs, short beside a cup of coffee.
 BARS_A_PIECE = 4_000_000
 SETS_A_PIECE_MAX = 64
+PIECES_MIN = 16  # of a sweep that has so many sets: work for as many cores
 SETS_A_ROUND = 16  # of a Bayesian search; more ask with less known, fewer leave processes idle
 
 Fan = Callable[[Path, Sequence[Piece]], Iterator[str]]  # plays pieces, gives their names as they are done
@@ -101,7 +102,8 @@ def search(prepared: Prepared, fan: Fan, told: Told) -> Sweep:
 def pieces_of(prepared: Prepared) -> list[Piece]:
     """Cut the sets into pieces, each in all folds: a set's signals are computed once."""
     numbers = tuple(fold.number for fold in prepared.job.folds)
-    size = min(max(BARS_A_PIECE // prepared.bars, 1), SETS_A_PIECE_MAX)
+    each = -(-len(prepared.sets) // PIECES_MIN)
+    size = min(max(BARS_A_PIECE // prepared.bars, 1), SETS_A_PIECE_MAX, max(each, 1))
     return [
         Piece(name=f"sets-{start // size:05}", sets=prepared.sets[start : start + size], folds=numbers)
         for start in range(0, len(prepared.sets), size)

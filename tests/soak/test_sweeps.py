@@ -1,4 +1,4 @@
-"""The soak of sweeps asks for what it says, and notices another winner, no real kill, and who stayed behind."""
+"""The soak of sweeps asks for what it says, and notices another winner, no real kill, who stayed behind."""
 
 from pathlib import Path
 from typing import Any

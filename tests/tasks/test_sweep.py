@@ -164,6 +164,18 @@ def test_what_the_screen_does_not_cover_the_exact_engine_plays(bars: Path, tmp_p
     assert all(trial.train_trades > 0 for trial in sweep.trials)
 
 
+def test_pieces_are_work_for_many_processes(bars: Path, tmp_path: Path) -> None:
+    """Every set is in one piece, each piece in all folds; few sets are a piece each, many fill sixteen."""
+    for ranges, count in ((("fast=5..25:10", "slow=20,60"), 5), (("fast=1..9", "slow=11..20"), 15)):
+        prepared = prepare(plan_of(bars, ranges=ranges), Settings(store=tmp_path))
+
+        pieces = pieces_of(prepared)
+
+        assert [place for piece in pieces for place in piece.sets] == list(prepared.sets)
+        assert len(pieces) == len({piece.name for piece in pieces}) == count
+        assert all(piece.folds == (1, 2, 3) for piece in pieces)
+
+
 def test_a_piece_that_is_done_is_not_played_again(bars: Path, tmp_path: Path) -> None:
     """The second run of a command plays nothing; one file lost is one piece played; an empty one too."""
     played: list[str] = []
