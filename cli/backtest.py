@@ -29,6 +29,10 @@ def backtest(
     bars: Annotated[
         Path | None, typer.Option(help="Parquet file or folder of minute bars. Default: the warehouse.")
     ] = None,
+    actions: Annotated[
+        Path | None,
+        typer.Option(help="Splits and dividends of raw bars, Parquet or CSV. Default: bars are adjusted."),
+    ] = None,
     symbols: Annotated[str | None, typer.Option(help="Symbols, with commas. Default: all there are.")] = None,
     start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day, included.")] = None,
@@ -68,6 +72,7 @@ def backtest(
     plan = BacktestPlan(
         strategy=strategy,
         bars=bars,
+        actions=actions,
         symbols=tuple(sorted({word.strip().upper() for word in (symbols or "").split(",") if word.strip()})),
         start=None if start is None else start.date(),
         end=None if end is None else end.date(),
@@ -153,7 +158,7 @@ def _show(done: "Backtest") -> None:
         table.add_row(*row)
     out.print(table)
     out.print(_conventions(done))
-    for note in done.notes:
+    for note in (*done.notes, *done.doubts):
         out.print(note)
     if done.denials:
         most = sorted(done.denials.items(), key=lambda item: -item[1])

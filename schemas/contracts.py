@@ -1,7 +1,8 @@
 """The contracts of frames in pandera's words, which say of a frame what is wrong with it.
 
 Apart from the frames' columns (schemas/bars.py, schemas/signals.py): there one expression tells whether a
-frame holds, and only where it does not is pandera imported, which takes longer than a small backtest.
+frame holds, and only where it does not is pandera imported, which takes longer than a small backtest. A file
+of corporate actions (schemas/actions.py) is small and rare, and always held to its contract.
 """
 
 import pandera.polars as pa
@@ -9,6 +10,7 @@ import polars as pl
 from pandera.errors import SchemaError
 from pandera.typing.polars import Series
 
+from schemas.actions import RATIO_MAX
 from schemas.bars import possible_bar
 
 
@@ -49,6 +51,29 @@ class SignalContract(pa.DataFrameModel):
     class Config:
         strict = True
         unique: list[str] = ["strategy", "symbol", "ts"]  # noqa: RUF012  pandera reads a plain list
+
+
+class ActionContract(pa.DataFrameModel):
+    """One row per symbol, ex-date and action, with the number that action has and no other."""
+
+    symbol: Series[str] = pa.Field(str_length={"min_value": 1})
+    ex_date: Series[pl.Date]
+    action: Series[str] = pa.Field(isin=["dividend", "split"])
+    cash_amount: Series[float] = pa.Field(nullable=True)
+    split_ratio: Series[float] = pa.Field(nullable=True)
+
+    @pa.dataframe_check
+    @classmethod
+    def every_row_has_its_number(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        """Hold a dividend to a positive amount and a split to a positive ratio, and nothing else."""
+        cash, ratio = pl.col("cash_amount"), pl.col("split_ratio")
+        dividend = (pl.col("action") == "dividend") & (cash > 0) & cash.is_finite() & ratio.is_null()
+        split = (pl.col("action") == "split") & ratio.is_between(1 / RATIO_MAX, RATIO_MAX) & cash.is_null()
+        return data.lazyframe.select((dividend | split).fill_null(value=False))
+
+    class Config:
+        strict = True
+        unique: list[str] = ["symbol", "ex_date", "action"]  # noqa: RUF012  pandera reads a plain list
 
 
 def breach(contract: type[pa.DataFrameModel], frame: pl.DataFrame) -> str | None:

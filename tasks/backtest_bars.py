@@ -8,6 +8,8 @@ from data.bars_between import read_bars_between
 from desk.errors import ConfigError, NoBars
 from desk.hours import FIRST_DAY, from_new_york, sessions_between
 from desk.research.folds import sessions_of
+from desk.research.shares import overnight_jumps
+from schemas.actions import Actions
 from schemas.settings import Settings
 from strategies.base import Strategy
 from tasks.backtest_plan import BacktestPlan
@@ -15,6 +17,7 @@ from tasks.bar_files import read_bars, regular
 from tasks.resources import warehouse_path
 
 ONE_DAY = timedelta(days=1)
+JUMPS_NAMED = 3  # the rest is counted
 LONGEST_BREAK_DAYS = 10  # without a session: the exchange was closed for six days in September 2001
 
 
@@ -88,3 +91,23 @@ def shown_as_live(
     preposition = "of" if needed == 1 else "since"
     note = f"warmed up with {before.height:,} bars {preposition} {earlier[0].session_date}"
     return pl.concat([before, bars]).sort("symbol", "ts"), (note,)
+
+
+def action_notes(plan: BacktestPlan, actions: Actions) -> tuple[str, ...]:
+    """Say by which splits and dividends the bars were played."""
+    if plan.actions is None:
+        return ("bars are taken as adjusted for splits and dividends; for raw ones give --actions",)
+    return (f"{len(actions.splits)} splits and {len(actions.dividends)} dividends of {plan.actions}",)
+
+
+def jump_words(bars: pl.DataFrame) -> tuple[str, ...]:
+    """Say which nights look like splits that nobody told of; bars sorted by (symbol, ts)."""
+    jumps = overnight_jumps(bars)
+    if not jumps:
+        return ()
+    named = "; ".join(
+        f"{each.symbol} from {each.close:g} to {each.open:g} before {each.day} (near {each.ratio:.3g} to 1)"
+        for each in jumps[:JUMPS_NAMED]
+    )
+    more = f", and {len(jumps) - JUMPS_NAMED} more" if len(jumps) > JUMPS_NAMED else ""
+    return (f"Prices jumped over night as by a split: {named}{more}. If they are raw, give --actions.",)

@@ -3,6 +3,7 @@
 Kept apart from what reads and keeps backtests: a process that plays parts of a sweep needs no database.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,6 +13,8 @@ import polars as pl
 
 from desk.errors import ConfigError
 from desk.research.screen import Terms
+from desk.research.shares import eras
+from schemas.account import Split
 from schemas.research import NO_COSTS, Costs, Engine, Size, SizeKind
 from schemas.settings import EntryOrder, Settings, StrategySettings
 from strategies.base import Strategy
@@ -27,6 +30,7 @@ class BacktestPlan:
 
     strategy: str  # a name, path/to/mine.py:MyIdea, or package.module:MyIdea
     bars: Path | None = None  # None: the warehouse
+    actions: Path | None = None  # splits and dividends of raw bars; None: the bars are adjusted
     symbols: tuple[str, ...] = ()  # none: all that have bars
     start: date | None = None
     end: date | None = None  # included
@@ -78,14 +82,17 @@ def settings_of(plan: BacktestPlan, settings: Settings, strategy: Strategy) -> S
     return settings.model_copy(update=changes)
 
 
-def said_by(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
-    """Ask a strategy of all bars.
+def said_by(strategy: Strategy, bars: pl.DataFrame, splits: Sequence[Split] = ()) -> pl.DataFrame:
+    """Ask a strategy of all bars, each day in the shares of that day.
 
     Raises:
         ConfigError: it raised, or said what is no signal.
     """
     try:
-        return strategy.signals(bars)
+        if not splits:
+            return strategy.signals(bars)
+        said = [strategy.signals(shown).filter(counts) for shown, counts in eras(bars, splits)]
+        return pl.concat(said).sort("symbol", "ts")
     except Exception as error:  # a user's strategy may raise anything; whose it is stands in the words
         raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
 
@@ -102,4 +109,5 @@ def terms_of(plan: BacktestPlan, settings: Settings) -> Terms:
         gate=plan.gate,
         allow_short=settings.risk.allow_short,
         allow_fractional=settings.risk.allow_fractional,
+        actions=plan.actions is not None,
     )

@@ -9,6 +9,7 @@ for `started_at` and `seconds`, which the record has. Long series are thinned, a
 year of a hundred symbols is 2.5 MB, 2 MB of which is plotly.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,7 @@ def write_tear_sheet(
     performance: Performance | None = None,
     tries: Tries | None = None,
     symbol: str | None = None,
+    doubts: Sequence[str] = (),
 ) -> Performance:
     """Write a run's page, whole or not at all, and give the numbers on it.
 
@@ -46,6 +48,7 @@ def write_tear_sheet(
         performance: None: measured here.
         tries: what the run was chosen from; None: it is the only one.
         symbol: whose price is drawn; None: the most traded.
+        doubts: what is doubtful about the data, in sentences; they come first among the cautions.
 
     Raises:
         OSError: the file cannot be written; an earlier one is untouched.
@@ -61,6 +64,7 @@ def write_tear_sheet(
         trades=trades,
         tries=tries,
         symbol=symbol,
+        doubts=doubts,
     )
     put_page(path, page.encode())
     return performance

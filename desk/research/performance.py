@@ -14,7 +14,8 @@ Costs, all positive where they cost money, in USD:
 - slippage, against the price the order was sized at: delay + spread and slippage.
 - fees: of the fills, and flows of kind `fee`. Borrow: flows of kind `borrow`.
 
-Profit before costs = profit + spread and slippage + fees + borrow.
+Profit before costs = profit + spread and slippage + fees + borrow. Dividends (flows of kind `dividend`, which
+a short pays) are in both: they are no cost.
 """
 
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class CostNumbers:
     fees_usd: float
     borrow_usd: float
     profit_before_costs_usd: float
+    dividends_usd: float = 0.0  # positive came in
 
     @property
     def charged_usd(self) -> float:
@@ -253,6 +255,7 @@ def _costs(
         fees_usd=fees,
         borrow_usd=borrow,
         profit_before_costs_usd=profit_usd + spread + fees + borrow,
+        dividends_usd=_flowed(flows, "dividend"),
     )
 
 

@@ -74,6 +74,7 @@ class Terms:
     gate: bool = False  # whether limits and protections apply
     allow_short: bool = True
     allow_fractional: bool = False
+    actions: bool = False  # whether the bars have splits or dividends
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ def _uncovered(terms: Terms) -> Iterator[str]:
         yield "sizes by allocation and slots"
     if terms.gate:
         yield "the gate's limits, loss limits and protections"
+    if terms.actions:
+        yield "splits and dividends (--actions)"
     if terms.allow_fractional:
         yield "fractions of a share"
     if session.entry_order is not EntryOrder.MARKET:

@@ -42,6 +42,7 @@ def render_tear_sheet(
     trades: pl.DataFrame,
     tries: Tries | None = None,
     symbol: str | None = None,
+    doubts: Sequence[str] = (),
 ) -> str:
     """Give the page's HTML; arguments as of `write_tear_sheet`."""
     symbols = by_key(trades, "symbol")
@@ -70,7 +71,7 @@ def render_tear_sheet(
         account=performance.account,
         numbers=performance.trades,
         costs=performance.costs,
-        cautions=cautions(run, performance, symbols),
+        cautions=(*doubts, *cautions(run, performance, symbols)),
         luck=None if moments is None else plain_words(moments, tries),
         months=months,
         months_shown=[each for each in MONTHS if any(each in row.months for row in months)],
@@ -111,8 +112,10 @@ def monthly(days: pl.DataFrame) -> tuple[MonthRow, ...]:
 def cost_steps(performance: Performance) -> tuple[tuple[str, float], ...]:
     """Give profit before costs, what each cost took, and the profit."""
     costs = performance.costs
+    dividends = (("dividends", costs.dividends_usd),) if costs.dividends_usd else ()
     return (
-        ("before costs", costs.profit_before_costs_usd),
+        ("before costs", costs.profit_before_costs_usd - costs.dividends_usd),
+        *dividends,
         ("spread, slippage", -costs.spread_usd),
         ("fees", -costs.fees_usd),
         ("borrow", -costs.borrow_usd),

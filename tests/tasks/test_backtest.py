@@ -207,8 +207,8 @@ def test_as_live_a_later_start_is_warmed_up_as_the_desk_is(tmp_path: Path) -> No
     assert alone.run.first == bare_one.run.first == day
     assert alone.run.bars == bare_one.run.bars
     before = both.bars.filter(pl.col("ts").dt.date() == date(2025, 11, 24)).height
-    assert alone.notes == (f"warmed up with {before:,} bars of 2025-11-24",)
-    assert first.notes == ("no bars before 2025-11-21 to warm up with, as a live desk would",)
+    assert alone.notes[0] == f"warmed up with {before:,} bars of 2025-11-24"
+    assert first.notes[0] == "no bars before 2025-11-21 to warm up with, as a live desk would"
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
