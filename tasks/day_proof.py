@@ -30,6 +30,7 @@ from schemas.settings import Settings
 from tasks.code_version import code_version
 from tasks.resources import make_strategies, open_ledger, under_own_names, warehouse_path
 from tasks.trading import settings_hash
+from tasks.unheard import unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class DayProof:
 def tally(differences: Sequence[Difference]) -> str:
     """Count differences by cause, in words."""
     causes = [each.cause.value for each in differences]
-    found = ", ".join(f"{causes.count(cause)} {cause}" for cause in dict.fromkeys(causes))
+    found = ", ".join(f"{cause} {causes.count(cause)}" for cause in dict.fromkeys(causes))
     return f"{len(causes)} differ ({found})"
 
 
@@ -89,7 +90,8 @@ def prove_day(settings: Settings, session_date: date | None) -> DayProof:
     hours = _session(events, session_date)
     strategies = make_strategies(settings)
     recording = _recording(settings, strategies, events, hours)
-    retelling = retell(recording)
+    with unheard():
+        retelling = retell(recording)
     mine = _of_session(events, hours.session_date)
     fills = len({event.fill.execution_id for _, event in mine if isinstance(event, FillRecorded)})
     first = mine[0][0]
@@ -102,7 +104,8 @@ def prove_day(settings: Settings, session_date: date | None) -> DayProof:
         event.at for event in day if isinstance(event, MinuteClosed | SessionStarted | SessionEnded)
     )
     try:
-        played = _played(recording, day, by=over_at)
+        with unheard():
+            played = _played(recording, day, by=over_at)
     except Broken as error:
         return DayProof(hours.session_date, retelling, fills, None, f"a strategy cannot be asked: {error}")
     found = compare_fills(

@@ -26,6 +26,7 @@ from tasks.day_proof import DayProof, prove_day
 from tasks.logs import configure_logging
 from tasks.resources import make_clock, secret_texts
 
+LINES_MAX = 20  # differences beside the verdict: who has more looks at the table
 ROWS_MAX = 500  # of a table in the UI; `desk verify-day --json` has all
 
 log = logging.getLogger(__name__)
@@ -81,10 +82,25 @@ def in_words(proof: DayProof) -> str:
     """Give the proof as markdown."""
     verdict = "does **not** follow from what was known" if proof.troubles else "follows from what was known"
     lines = [f"# {proof.session_date:%A}, {proof.session_date}", "", f"The day {verdict}.", "", proof.words]
+    if proof.differences:
+        lines += ["", "## What differs", ""]
+        lines += [_line_of(each) for each in proof.differences[:LINES_MAX]]
+        if len(proof.differences) > LINES_MAX:
+            lines.append(
+                f"- and {len(proof.differences) - LINES_MAX} more, in the artifact verify-day-differences"
+            )
     if proof.retelling.altered:
         lines += ["", "## Bars that are not what a strategy saw", ""]
         lines += [f"- {words}" for words in proof.retelling.altered[:ROWS_MAX]]
     return "\n".join(lines)
+
+
+def _line_of(difference: Difference) -> str:
+    row = row_of(difference)
+    return (
+        f"- {row['New York']} `{row['order']}`, **{row['from']}**: recorded: {row['recorded']}; "
+        f"retold: {row['retold']}; because: {row['because']}"
+    )
 
 
 def row_of(difference: Difference) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The day was traded through alpaca-py on the simulated exchange on a socket; ledg
 it left. Not covered here: a real account's prints, which come late and are revised.
 """
 
+import logging
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -63,6 +64,16 @@ def test_a_rehearsed_day_follows_from_its_inputs(traded: Desk) -> None:
     assert found["retelling"]["decisions"] > 50
     assert found["fills"] > 10
     assert (found["retelling"]["differences"], found["played"]) == ([], [])
+
+
+def test_a_day_played_again_logs_no_orders(traded: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """The log is of what the desk did; a day that is only played is not in it."""
+    caplog.set_level(logging.DEBUG, logger="desk")
+
+    traded(*ARGUMENTS)
+
+    assert [record.name for record in caplog.records if record.name.startswith("desk")] == []
+    assert logging.getLogger("desk").level == logging.DEBUG
 
 
 def test_the_newest_session_is_verified_by_default(traded: Desk) -> None:
