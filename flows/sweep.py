@@ -91,5 +91,5 @@ def task_runner(runner: Runner, workers: int) -> TaskRunner[Any]:
                 return ray
     except ImportError as error:
         raise ConfigError(
-            f"--runner {runner}: {error.name} is not installed; pip install 'miniquantdesk[{runner}]'"
+            f"--runner {runner}: {error.name} is not installed; `make runners` in the checkout installs it"
         ) from error

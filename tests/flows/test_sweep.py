@@ -13,7 +13,9 @@ import pytest
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 
 from cli.platform import Platform, PlatformPlace
+from flows.sweep import task_runner
 from schemas.sweep import Runner
+from tasks.errors import ConfigError
 from tests.desk.research import market
 from tests.flows.stage import until
 from tests.house import CHECKOUT
@@ -67,7 +69,7 @@ def test_every_runner_gives_what_a_plain_pool_gives(
 ) -> None:
     """Everything but the seconds is the same, and the pieces are seen as task runs."""
     if runner in PACKAGES and find_spec(PACKAGES[runner]) is None:
-        pytest.skip(f"{PACKAGES[runner]} is not installed: pip install 'miniquantdesk[{runner}]'")
+        pytest.skip(f"{PACKAGES[runner]} is not installed: `make runners` plays this test")
 
     facts, words = swept(tmp_path / "sweep", platform.environment(), "--runner", runner)
 
@@ -76,3 +78,18 @@ def test_every_runner_gives_what_a_plain_pool_gives(
     wanted = TaskRunFilter(name=TaskRunFilterName(any_=["sets-00000", "proof-001"]))
     with platform.client() as client:
         until(lambda: len(client.read_task_runs(task_run_filter=wanted)) >= 2)
+
+
+@pytest.mark.parametrize("runner", list(PACKAGES))
+def test_a_runner_that_is_not_installed_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner
+) -> None:
+    """In one line, with the package and the command that installs it."""
+    monkeypatch.setitem(sys.modules, PACKAGES[runner], None)
+
+    with pytest.raises(
+        ConfigError, match=f"--runner {runner}: {PACKAGES[runner]} is not installed; `make"
+    ) as told:
+        task_runner(runner, 2)
+
+    assert "\n" not in str(told.value)
