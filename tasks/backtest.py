@@ -23,16 +23,20 @@ from desk.adapters.system_clock import SystemClock
 from desk.errors import ConfigError
 from desk.research.curve import equity_curve
 from desk.research.engine import Plan, Played, play
+from desk.research.ex_dates import IN_LIEU
 from desk.research.performance import Performance, measure
 from desk.research.reel import Reel
 from desk.research.screen import Screen
+from desk.research.shares import InShares, in_last_shares
 from desk.research.slate import Slate
 from desk.research.trades import round_trips
 from schemas.account import SessionHours
+from schemas.actions import NO_ACTIONS, Actions
 from schemas.research import FLOW_SCHEMA, Engine, Run
 from schemas.settings import Settings
 from strategies.base import Strategy, StrategyError
-from tasks.backtest_bars import asked_for, bars_there, shown_as_live
+from tasks.action_files import read_actions
+from tasks.backtest_bars import action_notes, asked_for, bars_there, jump_words, shown_as_live
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
 from tasks.code_version import code_version
 from tasks.resources import warehouse_path
@@ -55,6 +59,8 @@ class Backtest:
     performance: Performance
     denials: Mapping[str, int] = field(default_factory=dict)  # by the gate's reason
     notes: tuple[str, ...] = ()  # rows of bars left out and the like
+    doubts: tuple[str, ...] = ()  # about the bars
+    shown: InShares  # fills and bars in the shares of the last day, as the page draws them
 
 
 Progress = Callable[[SessionHours], None]
@@ -85,16 +91,20 @@ def run_backtest(
     strategy = _strategy(plan, symbols)
     shown, warmed = shown_as_live(strategy, bars, every) if plan.as_live else (bars, ())
     chosen = settings_of(plan, settings, strategy)
-    said = said_by(strategy, shown)
+    actions = NO_ACTIONS if plan.actions is None else read_actions(plan.actions, symbols=symbols)
+    said = said_by(strategy, shown, actions.splits)
     if shown is not bars:
         said = said.filter(pl.col("ts") >= bars["ts"].min())
-    played = _played(plan, chosen, strategy, bars, said, began=began, after=after)
-    curve = equity_curve(played.fills, bars, cash=plan.cash, flows=played.flows)
-    trades = round_trips(played.fills, bars)
+    played = _played(plan, chosen, strategy, bars, said, actions, began=began, after=after)
+    last = in_last_shares(played.fills, bars, splits=actions.splits, divided=played.divided)
+    flows = played.flows.filter(pl.col("kind") != IN_LIEU)  # which is among `last.all_fills`
+    curve = equity_curve(last.all_fills, last.bars, cash=plan.cash, flows=flows)
+    trades = round_trips(last.all_fills, last.bars)
     performance = measure(
-        cash=plan.cash, curve=curve, trades=trades, fills=played.fills, bars=bars, flows=played.flows
+        cash=plan.cash, curve=curve, trades=trades, fills=last.fills, bars=last.bars, flows=flows
     )
-    run = _record(plan, chosen, strategy, bars, shown, played, started_at=started_at, began_s=clock)
+    data = data_hash(shown, actions)
+    run = _record(plan, chosen, strategy, bars, data, played, started_at=started_at, began_s=clock)
     return Backtest(
         run=run,
         bars=bars,
@@ -104,7 +114,9 @@ def run_backtest(
         curve=curve,
         performance=performance,
         denials=played.denials,
-        notes=notes + warmed,
+        notes=notes + warmed + action_notes(plan, actions),
+        doubts=jump_words(last.bars),
+        shown=last,
     )
 
 
@@ -113,7 +125,7 @@ def _record(
     settings: Settings,
     strategy: Strategy,
     bars: pl.DataFrame,
-    shown: pl.DataFrame,
+    data: str,
     played: Played,
     *,
     started_at: datetime,
@@ -135,7 +147,7 @@ def _record(
         "close_out": settings.session.close_out,
         "settings_hash": settings_hash(settings),
         "code_version": code_version(),
-        "data_hash": data_hash(shown),
+        "data_hash": data,
         "seed": plan.seed,
     }
     return Run(
@@ -183,12 +195,13 @@ def report(backtest: Backtest, path: Path) -> None:
     """
     write_tear_sheet(
         backtest.run,
-        fills=backtest.fills,
+        fills=backtest.shown.fills,
         flows=backtest.flows,
-        bars=backtest.bars,
+        bars=backtest.shown.bars,
         curve=backtest.curve,
         trades=backtest.trades,
         performance=backtest.performance,
+        doubts=backtest.doubts,
         path=path,
     )
 
@@ -238,13 +251,14 @@ def _played(
     strategy: Strategy,
     bars: pl.DataFrame,
     said: pl.DataFrame,
+    actions: Actions,
     *,
     began: Callable[[int], None],
     after: Progress,
 ) -> Played:
     if plan.engine is Engine.SCREEN:
         return _screened(plan, settings, said, bars, strategy.name)
-    reel = Reel(bars)
+    reel = Reel(bars, splits=actions.splits)
     began(len(reel.sessions))
     return play(
         Plan(
@@ -252,6 +266,7 @@ def _played(
             reel=reel,
             said={strategy.name: said},
             strategies=(strategy,),
+            actions=actions,
             cash=plan.cash,
             costs=plan.costs,
             gate=plan.gate,
@@ -288,13 +303,15 @@ def _screened(
 # ---- identity -------------------------------------------------------------------------------
 
 
-def data_hash(bars: pl.DataFrame) -> str:
-    """Give a fingerprint of bars: symbols, instants, prices and volumes."""
+def data_hash(bars: pl.DataFrame, actions: Actions = NO_ACTIONS) -> str:
+    """Give a fingerprint of bars (symbols, instants, prices and volumes) and of their actions."""
     digest = hashlib.blake2b(digest_size=16)
     runs = bars["symbol"].rle().struct.unnest()
     digest.update(json.dumps([runs["value"].to_list(), runs["len"].to_list()]).encode())
     for name in ("ts", "open", "high", "low", "close", "volume"):
         digest.update(bars[name].to_physical().to_numpy().tobytes())
+    if actions != NO_ACTIONS:
+        digest.update(actions.model_dump_json().encode())
     return digest.hexdigest()
 
 
