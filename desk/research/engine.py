@@ -128,7 +128,7 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
             rhythm=foresight,
             judge=review_all if plan.gate else approve_all,
         )
-        visited += session.run(_steps(session, showing, opinions)).minutes
+        visited += session.run(_steps(session, showing, foresight, opinions)).minutes
         _close(desk, venue, hours)
         _charge_borrow(desk, venue, hours, plan.costs.borrow_annual_frac)
         if after is not None:
@@ -190,9 +190,12 @@ def _composed(plan: Plan) -> tuple[Desk, Venue, PassingLedger]:
     return desk, venue, ledger
 
 
-def _steps(session: Session, showing: Showing, opinions: Opinions) -> Steps[Sequence[int], Sequence[Level]]:
+def _steps(
+    session: Session, showing: Showing, foresight: Foresight, opinions: Opinions
+) -> Steps[Sequence[int], Sequence[Level]]:
     def evaluate(minute: datetime, bars: Sequence[int]) -> Sequence[Level]:
-        return opinions.levels(showing.place_of(minute)) if bars else ()
+        place = showing.place_of(minute)
+        return opinions.levels(place, foresight.acting(place)) if bars else ()
 
     def trade(minute: datetime, levels: Sequence[Level]) -> TradeOutcome:
         return session.cycle.act(minute, levels)

@@ -17,7 +17,7 @@ were left out, so a backtest that visits every minute writes the same ledger to 
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from desk.hours import minutes
 from desk.journal import Journal
 from desk.reentry import stopped_out
-from desk.research.opinions import SILENT, Opinions, Said
+from desk.research.opinions import SILENT, Opinions
 from desk.research.reel import Reel
 from desk.rhythm import Rhythm
 from desk.sizer import Key
@@ -38,9 +38,12 @@ MINUTE = timedelta(minutes=1)
 MOVE_FRAC = 0.0025  # of equity: a sixtieth of the drawdown (15 %) that pauses entries by default
 NEAR_USD = 1.0  # values this near a limit are looked at by the desk itself, in Decimals
 NEVER = 1 << 30
+STOPPED = 8  # stands for the position of what a protective exit closed: every opinion must be seen
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Signs = NDArray[np.int8]
+Places = NDArray[np.int64]
 
 
 class Foresight(Rhythm):
@@ -82,7 +85,9 @@ class Foresight(Rhythm):
         self._seen = 0  # the ledger's seq when the last minute was over
         self._hours: SessionHours | None = None
         self._edges: tuple[datetime, ...] = ()
-        self._next: list[tuple[int, int]] = []  # by opinion: the position's sign, and the next acting minute
+        self._looked = (-1, -1)  # the seq and the place that the two below are of
+        self._held: Signs = np.empty(0, dtype=np.int8)  # by opinion: the sign of the position
+        self._next: Places = np.empty(0, dtype=np.int64)  # by opinion: the next minute that contradicts it
         self._by_minute: dict[str, tuple[Floats, Floats]] = {}  # by symbol, of the session
         self._values: tuple[int, Flags] | None = None  # as of a seq: the minutes that are disturbed
 
@@ -91,7 +96,9 @@ class Foresight(Rhythm):
         edges = minutes(hours)
         self._hours, self._edges = hours, edges
         self._opinions.open(hours)
-        self._next = [(SILENT, NEVER)] * len(self._opinions.all)
+        self._looked = (-1, -1)
+        self._held = np.full(len(self._opinions.all), SILENT, dtype=np.int8)
+        self._next = np.full(len(self._opinions.all), NEVER, dtype=np.int64)
         self._values = None
         self._by_minute = {}
         self._seen = self._journal.seq
@@ -119,12 +126,9 @@ class Foresight(Rhythm):
         """Give the first place at or after `place` in which something can happen."""
         if self._is_busy():
             return place
-        holdings = self._journal.portfolio.holdings()
-        stopped = self._stopped()
-        found = min(
-            (self._acting(number, place, stopped) for number in range(len(self._next))), default=NEVER
-        )
-        if holdings:
+        self._look_ahead(place)
+        found = int(self._next.min(initial=NEVER))
+        if self._journal.portfolio.positions.held:
             if self._is_guarded():
                 return place
             found = min(found, self._leaving(place))
@@ -154,24 +158,42 @@ class Foresight(Rhythm):
             return ()
         return stopped_out(self._journal.portfolio, self._hours.session_date).keys()
 
-    def _acting(self, number: int, place: int, stopped: Collection[Key]) -> int:
-        """Give the first place at or after `place` whose opinion contradicts the position."""
-        said = self._opinions.all[number]
-        if said.key in stopped:
-            return _first(said.signs != SILENT, place)
-        position = self._journal.portfolio.positions.get(said.key)
-        held = 0 if position is None else (position.qty > 0) - (position.qty < 0)
-        known, found = self._next[number]
-        if known != held or found < place:
-            found = _first(self._contradicts(said, held), place)
-            self._next[number] = held, found
-        return found
+    def acting(self, place: int) -> Sequence[int]:
+        """Give the opinions that a minute must be asked for: of any other, nothing would come.
 
-    def _contradicts(self, said: Said, held: int) -> Flags:
-        """Tell of every minute whether its opinion asks for another position than is held."""
-        acting = {1: (0, -1), -1: (0, 1), 0: (1, -1) if self._settings.risk.allow_short else (1,)}[held]
-        flags: Flags = said.signs == acting[0]
-        return flags | (said.signs == acting[1]) if len(acting) > 1 else flags
+        Those that contradict the position, and all of what has a working order, which may be one to cancel.
+        """
+        self._look_ahead(place)
+        working = self._journal.portfolio.orders.working()
+        keys = {(order.intent.strategy, order.intent.symbol) for order in working}
+        busy = (number for key in keys if (number := self._opinions.number.get(key)) is not None)
+        return sorted({*np.flatnonzero(self._next == place).tolist(), *busy})
+
+    def _look_ahead(self, place: int) -> None:
+        """Find of each opinion the first minute at or after `place` that contradicts the position."""
+        looked, self._looked = self._looked, (self._journal.seq, place)
+        if looked == self._looked:
+            return
+        held = np.zeros(len(self._held), dtype=np.int8)
+        for key, position in self._journal.portfolio.positions.held.items():
+            number = self._opinions.number.get(key)
+            if number is not None:
+                held[number] = 1 if position.qty > 0 else -1
+        for key in self._stopped():
+            if key in self._opinions.number:
+                held[self._opinions.number[key]] = STOPPED
+        for number in np.flatnonzero((held != self._held) | (self._next < place)).tolist():
+            signs = self._opinions.all[number].signs[place:]
+            self._next[number] = place + _first(self._contradicts(signs, int(held[number])), 0)
+        self._held = held
+
+    def _contradicts(self, signs: Signs, held: int) -> Flags:
+        """Tell of minutes whether their opinions ask for another position than is held."""
+        if held == 0 and not self._settings.risk.allow_short:
+            entries: Flags = signs == 1
+            return entries
+        others: Flags = (signs != SILENT) & (signs != held)
+        return others
 
     def _disturbed(self) -> Flags:
         """Tell of every minute whether the value of what is held is near a limit or has moved."""

@@ -5,7 +5,7 @@ proves it of each (desk/research/honesty.py). So a backtest asks once, and each 
 levels by place. A minute without a row is a minute without an opinion.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -95,6 +95,7 @@ class Opinions:
                     )
                 )
                 start += length
+        self.number = {said.key: number for number, said in enumerate(self.all)}
         self._edges: tuple[datetime, ...] = ()
 
     def open(self, hours: SessionHours) -> None:
@@ -103,7 +104,7 @@ class Opinions:
         for said in self.all:
             said.open(hours, len(self._edges))
 
-    def levels(self, place: int) -> tuple[Level, ...]:
-        """Give a minute's levels, in the order of `desk.sizer.levels_of`."""
-        found = [level for said in self.all if (level := said.level(place)) is not None]
+    def levels(self, place: int, numbers: Iterable[int]) -> tuple[Level, ...]:
+        """Give a minute's levels of some opinions, in the order of `desk.sizer.levels_of`."""
+        found = [level for number in numbers if (level := self.all[number].level(place)) is not None]
         return tuple(sorted(found, key=lambda each: (-abs(each.target), each.strategy, each.symbol)))
