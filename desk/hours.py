@@ -106,6 +106,7 @@ def is_open(instant: datetime, hours: SessionHours) -> bool:
     return hours.opens_at <= instant < hours.closes_at
 
 
+@lru_cache(maxsize=16)  # asked for by every symbol of a session
 def minutes(hours: SessionHours) -> tuple[datetime, ...]:
     """Give the left edges of a session's minutes: 390 of them, 210 when it closes at 13:00."""
     count = (hours.closes_at - hours.opens_at) // MINUTE

@@ -111,6 +111,8 @@ def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
     if event is None:
         return
     desk.journal.record(event)
+    if not log.isEnabledFor(logging.INFO):
+        return
     fill = event.fill
     log.info(
         "fill booked",
