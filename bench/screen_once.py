@@ -9,7 +9,6 @@ from desk.research.screen import Screen, Terms
 from desk.research.slate import Slate
 from schemas.research import Size, SizeKind
 from schemas.settings import EntryOrder, SessionSettings
-from strategies.indicators import with_session
 from strategies.sma_crossover import SmaCrossover
 
 TERMS = Terms(
@@ -19,10 +18,9 @@ TERMS = Terms(
 
 
 def sma_levels(bars: pl.DataFrame, *, fast: int = 20, slow: int = 50) -> pl.DataFrame:
-    """Give SMA crossover's levels without their words: a lazy frame computes what is asked of it only."""
+    """Give SMA crossover's levels without their words."""
     params = {"fast": fast, "slow": slow, "band_bps": 0.0}
-    said = SmaCrossover(bars["symbol"].unique().to_list(), params).levels(with_session(bars).lazy())
-    return said.select("symbol", "ts", "target").collect()
+    return SmaCrossover(bars["symbol"].unique().to_list(), params).targets(bars)
 
 
 def main() -> None:

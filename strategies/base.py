@@ -13,11 +13,11 @@ sorted by (symbol, ts)). Sizes, prices of orders, stops and risk are not a strat
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,6 +26,7 @@ from schemas.signals import SIGNAL_SCHEMA
 from strategies.indicators import minute_of_session, session_day, with_session
 
 TIMEFRAME = "1Min"
+TARGETS = ("symbol", "ts", "target")
 
 
 class StrategyError(ValueError):
@@ -48,6 +49,8 @@ class Strategy(ABC):
     Attributes:
         name: Lower-case words joined by underscores; part of client order ids.
         timeframe: The bars it wants.
+        lazy: Whether `levels` takes a LazyFrame as well as a DataFrame and gives the same of both: it uses
+            expressions only, and never looks at a value. Then a search need not wait for reasons.
         session_anchored: Whether its values start anew each session. Then it needs the session so far
             and, of the days before, nothing.
         symbols: What it trades, sorted.
@@ -58,6 +61,7 @@ class Strategy(ABC):
     name: ClassVar[str]
     params_model: ClassVar[type[Params]] = NoParams
     timeframe: ClassVar[str] = TIMEFRAME
+    lazy: ClassVar[bool] = False
     session_anchored: ClassVar[bool] = False
     symbols: tuple[str, ...]
     warm_up: int
@@ -96,6 +100,17 @@ class Strategy(ABC):
         return said.select(
             *(pl.col(name).cast(dtype) for name, dtype in SIGNAL_SCHEMA.items()),
         ).sort("symbol", "ts")
+
+    def targets(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Give symbol, ts and target of `signals(bars)` and nothing else: what a search of parameters asks.
+
+        Args:
+            bars: as `signals` takes them, and sorted by (symbol, ts), of this strategy's symbols only.
+        """
+        if not self.lazy:
+            return self.signals(bars).select(TARGETS)
+        levels = cast(Callable[[pl.LazyFrame], pl.LazyFrame], self.levels)
+        return levels(with_session(bars.lazy())).select(TARGETS).collect()
 
 
 class SeenBar(NamedTuple):

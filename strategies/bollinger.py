@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from strategies.base import Params, Strategy
-from strategies.indicators import above, session_sigma, session_sma
+from strategies.indicators import Bars, above, session_sigma, session_sma
 from strategies.registry import register
 from strategies.reversion import reverting
 
@@ -45,6 +45,7 @@ class Bollinger(Strategy):
 
     name = "bollinger"
     params_model = BollingerParams
+    lazy = True
     session_anchored = True
 
     @property
@@ -57,7 +58,7 @@ class Bollinger(Strategy):
         """Give the bars of an average."""
         return self.params.length
 
-    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+    def levels(self, bars: Bars) -> Bars:
         """Give levels; see the module's formula."""
         params = self.params
         seen = bars.with_columns(

@@ -8,9 +8,11 @@ the column `session` (`with_session`; `Strategy.levels` gets it). Null means "no
 those of `schemas.bars.RAW_SCHEMA`, regular session only; prices USD, volume shares.
 """
 
-from typing import overload
+from typing import TypeVar, overload
 
 import polars as pl
+
+Bars = TypeVar("Bars", pl.DataFrame, pl.LazyFrame)  # an idea in expressions says the same of both
 
 NEW_YORK = "America/New_York"
 OPEN_MINUTE = 9 * 60 + 30  # the regular session opens at 09:30, on early closes too
@@ -39,7 +41,7 @@ def session_day() -> pl.Expr:
     return pl.col("ts").dt.convert_time_zone(NEW_YORK).dt.date()
 
 
-def with_session(bars: pl.DataFrame) -> pl.DataFrame:
+def with_session(bars: Bars) -> Bars:
     """Add `session`: a number per symbol and New York day, counted up in the order of the frame.
 
     Numbering once costs a tenth of grouping by (symbol, day) in every indicator. The numbers themselves

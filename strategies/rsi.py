@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field
 
 from strategies.base import Params, Strategy
-from strategies.indicators import above, rsi
+from strategies.indicators import Bars, above, rsi
 from strategies.registry import register
 from strategies.reversion import reverting
 
@@ -39,6 +39,7 @@ class RsiReversion(Strategy):
 
     name = "rsi"
     params_model = RsiParams
+    lazy = True
     session_anchored = True
 
     @property
@@ -51,7 +52,7 @@ class RsiReversion(Strategy):
         """Give the bars of a session before the index is known: one more than its changes."""
         return self.params.length + 1
 
-    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+    def levels(self, bars: Bars) -> Bars:
         """Give levels; see the module's formula."""
         params = self.params
         seen = bars.with_columns(rsi(length=params.length, by_session=True).alias("rsi"))

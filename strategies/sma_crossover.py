@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from strategies.base import Params, Strategy
-from strategies.indicators import above, sma
+from strategies.indicators import Bars, above, sma
 from strategies.registry import register
 
 BPS = 10_000.0
@@ -41,6 +41,7 @@ class SmaCrossover(Strategy):
 
     name = "sma_crossover"
     params_model = SmaParams
+    lazy = True
 
     @property
     def params(self) -> SmaParams:
@@ -52,7 +53,7 @@ class SmaCrossover(Strategy):
         """Give the bars of the longer average."""
         return self.params.slow
 
-    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+    def levels(self, bars: Bars) -> Bars:
         """Give levels; see the module's formula."""
         params = self.params
         band = params.band_bps / BPS

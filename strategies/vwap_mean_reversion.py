@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field
 
 from strategies.base import Params, Strategy
-from strategies.indicators import above, bars_so_far, rsi, session_vwap, session_vwap_sigma
+from strategies.indicators import Bars, above, bars_so_far, rsi, session_vwap, session_vwap_sigma
 from strategies.registry import register
 from strategies.reversion import reverting
 
@@ -39,6 +39,7 @@ class VwapMeanReversion(Strategy):
 
     name = "vwap_mean_reversion"
     params_model = VwapParams
+    lazy = True
     session_anchored = True
 
     @property
@@ -51,7 +52,7 @@ class VwapMeanReversion(Strategy):
         """Give the bars of a session before the first signal can come."""
         return max(self.params.settle_bars, self.params.rsi_length + 1)
 
-    def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
+    def levels(self, bars: Bars) -> Bars:
         """Give levels; see the module's formula."""
         params = self.params
         seen = bars.with_columns(

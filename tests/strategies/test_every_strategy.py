@@ -43,6 +43,16 @@ def test_says_something(name: str, params: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(("name", "params"), VARIANTS)
+def test_targets_are_those_of_the_signals(name: str, params: dict[str, object]) -> None:
+    """A search, which asks for targets alone, plays what a backtest plays: row for row, bit for bit."""
+    strategy = made(name, params)
+
+    alone = strategy.targets(BARS)
+
+    assert alone.equals(strategy.signals(BARS).select("symbol", "ts", "target"))
+
+
+@pytest.mark.parametrize(("name", "params"), VARIANTS)
 def test_signals_keep_their_contract(name: str, params: dict[str, object]) -> None:
     """Signals pass the pandera contract, only for own symbols, sorted."""
     strategy = registry.create(name, ["AAA"], params)
