@@ -88,9 +88,20 @@ def review_all(
 def approve_all(
     intents: Sequence[OrderIntent], view: GateView, limits: RiskLimits, *, flatten: bool = False
 ) -> Verdicts:
-    """Approve a minute's intents unjudged, for a bare backtest: the approvals name no rule."""
+    """Approve a minute's intents for a bare backtest; the approvals name no rule.
+
+    Only the session's hours hold, for they are no limit but when the desk trades: an entry that could not be
+    left before the close-out is denied.
+    """
+    hours = may.in_session(view, flatten=flatten), may.before_close_out(view)
+    broken = next((finding for finding in hours if not finding.ok), None)
     return tuple(
-        (intent, Approval(client_order_id=intent.client_order_id, checks=(), judged_at=view.now))
+        (
+            intent,
+            Approval(client_order_id=intent.client_order_id, checks=(), judged_at=view.now)
+            if broken is None or intent.purpose is Purpose.EXIT
+            else _denial(intent, broken, view),
+        )
         for intent in intents
     )
 
