@@ -25,7 +25,7 @@ def sma_levels(bars: pl.DataFrame, *, fast: int = 20, slow: int = 50) -> pl.Data
 
 def main() -> None:
     """Play a file and print what came of it."""
-    bars = pl.read_parquet(sys.argv[1])
+    bars = pl.read_parquet(sys.argv[1], columns=["symbol", "ts", "open", "close"])
     slate = Slate(bars)
     summary = Screen(slate, TERMS).play(slate.targets(sma_levels(bars))).summary()
     print(summary.executions, f"{summary.pnl:.2f}")

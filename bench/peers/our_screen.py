@@ -13,7 +13,7 @@ def main() -> None:
     """Play a file."""
     contest = Contest()
     contest.imported()
-    bars = pl.read_parquet(contest.path)
+    bars = pl.read_parquet(contest.path, columns=["symbol", "ts", "open", "close"])
     slate = Slate(bars)
     contest.loaded()
     screen = Screen(slate, TERMS)

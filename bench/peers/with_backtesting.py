@@ -10,9 +10,13 @@ from contest import CASH, FAST, SHARES, SLOW, TIE, Contest, Fill
 warnings.filterwarnings("ignore", message=".*trades remain open.*")
 
 
-def average(close: pd.Series, length: int) -> pd.Series:
-    """Give the mean of the newest closes."""
-    return pd.Series(close).rolling(length).mean()
+def apart(close: pd.Series) -> pd.Series:
+    """Give how far the averages are apart; 0, a tie, while the longer one is not known.
+
+    An unknown value would have the library begin a bar after it is known, one later than the others.
+    """
+    closes = pd.Series(close)
+    return (closes.rolling(FAST).mean() - closes.rolling(SLOW).mean()).fillna(0.0)
 
 
 class Crossover(Strategy):
@@ -20,16 +24,14 @@ class Crossover(Strategy):
 
     def init(self) -> None:
         """Compute the averages once."""
-        self.quick = self.I(average, self.data.Close, FAST, plot=False)
-        self.slow = self.I(average, self.data.Close, SLOW, plot=False)
+        self.apart = self.I(apart, self.data.Close, plot=False)
 
     def next(self) -> None:
         """Look at the newest bar; a market order fills at the next bar's open."""
-        apart = self.quick[-1] - self.slow[-1]
-        if apart > TIE:
+        if self.apart[-1] > TIE:
             if not self.position:
                 self.buy(size=SHARES)
-        elif apart < -TIE and self.position:
+        elif self.apart[-1] < -TIE and self.position:
             self.position.close()
 
 
