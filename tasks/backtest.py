@@ -40,9 +40,9 @@ from tasks.backtest_bars import action_notes, asked_for, bars_there, jump_words,
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
 from tasks.code_version import code_version
 from tasks.resources import warehouse_path
+from tasks.settings_hash import settings_hash
 from tasks.strategy_source import make_strategy, read_params
 from tasks.tear_sheet import write_tear_sheet
-from tasks.trading import settings_hash
 from tasks.unheard import unheard
 
 

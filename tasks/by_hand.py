@@ -22,7 +22,8 @@ from tasks.minute import Frames
 from tasks.occasion import Day, Phase, occasion
 from tasks.reconcile import close_books
 from tasks.report import export_ledger, write_report
-from tasks.trading import prompt_threads, settings_hash
+from tasks.settings_hash import settings_hash
+from tasks.trading import prompt_threads
 from tasks.warehouse import publish
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from schemas.research import ALPACA_COSTS
 from schemas.settings import Settings
 from tasks.code_version import code_version
 from tasks.resources import make_strategies, open_ledger, under_own_names, warehouse_path
-from tasks.trading import settings_hash
+from tasks.settings_hash import settings_hash
 from tasks.unheard import unheard
 
 

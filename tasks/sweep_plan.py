@@ -267,7 +267,7 @@ def _identity(
     job: Job, chosen: Settings, plan: BacktestPlan, strategy: Strategy, *, data: str
 ) -> dict[str, object]:
     """Give everything that decides the result."""
-    from tasks.trading import settings_hash  # as in `prepare`
+    from tasks.settings_hash import settings_hash  # as in `prepare`
 
     same = {"params": {}, "symbols": (), "name": ""}
     first = chosen.strategies[0].model_copy(update=same)

@@ -1,16 +1,15 @@
 """Run the session: the desk's one loop, its steps seen as task runs."""
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from desk.session import Session, SessionResult
-from schemas.settings import Settings
 from tasks.code_version import code_version
 from tasks.minute import seen_steps
 from tasks.occasion import Day
+from tasks.settings_hash import settings_hash
 
 # So long a thread that computes keeps others waiting. With Python's own 5 ms each call that lets go of the
 # interpreter, into polars or to the broker, may wait that long behind Prefect's events or a stream. With 100
@@ -61,9 +60,3 @@ def prompt_threads() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-def settings_hash(settings: Settings) -> str:
-    """Give a fingerprint of the settings, secrets left out, to tell which ones a session ran by."""
-    text = settings.model_dump_json(exclude={"secrets", "store", "ledger_url"})
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
