@@ -49,6 +49,7 @@ class Ran:
     pieces_at_kill: int  # 0 where it was not killed
     pieces: int
     seconds: float  # of the whole process; where killed, of both
+    gone_s: float  # until everything a killed run had started was gone
     facts: dict[str, Any]
     left_behind: int  # processes a kill did not take with it
 
@@ -157,7 +158,7 @@ def _whole(stand: Stand, way: str) -> Ran:
     with stand.start(way, name) as child:
         _wait(child)
     seconds = time.monotonic() - clock
-    return Ran(way, 0, stand.pieces(name), seconds, stand.facts(name), 0)
+    return Ran(way, 0, stand.pieces(name), seconds, 0.0, stand.facts(name), 0)
 
 
 def _killed(stand: Stand, way: str, *, at: int) -> Ran:
@@ -170,14 +171,15 @@ def _killed(stand: Stand, way: str, *, at: int) -> Ran:
         family = descendants(child.pid)
         os.kill(child.pid, signal.SIGKILL)
         until(lambda: not child.is_running(), patience_s=END_PATIENCE_S)
-        there = stand.pieces(name)
+        there, killed = stand.pieces(name), time.monotonic()
     until(lambda: not any(map(_runs, family)), patience_s=END_PATIENCE_S)
     left = [pid for pid in family if _runs(pid)]
+    gone_s = time.monotonic() - killed
     _end(left)
     with stand.start(way, name) as child:
         _wait(child)
-    seconds = time.monotonic() - clock
-    return Ran(way, there, stand.pieces(name), seconds, stand.facts(name), len(left))
+    seconds = time.monotonic() - clock - gone_s
+    return Ran(way, there, stand.pieces(name), seconds, gone_s, stand.facts(name), len(left))
 
 
 def _wait(child: Child) -> None:
@@ -225,7 +227,7 @@ def show(ran: list[Ran], console: Console) -> None:
     """Print what each took, the winners, and what was wrong."""
     first = ran[0].found
     table = Table("on", title=f"{first['sets']:,} sets, {len(first['folds'])} folds", title_justify="left")
-    for column in ("killed after", "pieces", "seconds", "of the search"):
+    for column in ("killed after", "pieces", "seconds", "of the search", "all gone after, s"):
         table.add_column(column, justify="right")
     table.add_column("found")
     for each in ran:
@@ -235,6 +237,7 @@ def show(ran: list[Ran], console: Console) -> None:
             f"{each.pieces}",
             f"{each.seconds:,.1f}",
             f"{each.facts['seconds']:,.1f}",
+            f"{each.gone_s:,.1f}" if each.pieces_at_kill else "-",
             "the same" if each.found == first else "[red]another[/]",
         )
     console.print(table)

@@ -1,19 +1,26 @@
 """A sweep's page (tasks/page/template.py): what was chosen, whether it held, and how much is luck."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
 from math import isfinite
 
 import polars as pl
 
-from desk.research.walk import Choice, Rank, Trial, Verdict, ranked
-from schemas.sweep import Job, Range, Value
+from desk.research.walk import Choice, Trial, Verdict, ranked
+from schemas.research import Costs
+from schemas.sweep import Job, Objective, Range
 from tasks.page import sweep_plots as plots
-from tasks.page.template import figures_of, fill_template, money
+from tasks.page.conventions import cost_words
+from tasks.page.sweep_plots import OBJECTIVE_WORDS, Sets, set_words
+from tasks.page.template import Figure, figures_of, fill_template, money
 
 ROWS_MAX = 50  # sets in the table; the warehouse has all
-
-Sets = Mapping[int, Mapping[str, Value]]  # parameters by place
+VALUES_SHOWN = 20  # of a range without a step
+STEP_SLACK = 1e-9  # of a step: decimal steps are not exact in binary
+AGREEING_MIN = 3  # sets: two always agree or disagree wholly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +60,19 @@ def render_sweep(
         refused: sets the strategy does not take.
         shown: the two parameters of the heat maps; None draws none.
     """
-    tested = job.folds[0].test_end > job.folds[0].test_start
+    tested = _is_tested(job)
     best = [choice.best for choice in verdict.choices]
     ranks = ranked(trials, job.objective)
-    agreement = agreement_of(ranks) if tested else None
+    agreement = agreement_of(trials, job.objective) if tested else None
     figures = {
         "curve": figures_of(
             ("curve", "P&L of the chosen sets, test after test" if tested else "P&L of the best set",
              plots.curve_figure(verdict), f"{money(verdict.marks.pnl)} USD in the end.")
         ),
-        "heat": _heat(job, trials, sets, shown, tested=tested),
+        "heat": _heat(job, trials, verdict, sets, shown),
         "scatter": figures_of(
             ("agreement", "Every set in every fold: training against test",
-             plots.agreement_figure(trials, best, job.objective), "See the table of sets.")
+             plots.agreement_figure(trials, best, sets, job.objective), "See the table of sets.")
         ),
         "stability": figures_of(
             ("stability", "Where in its range each choice stood",
@@ -85,53 +92,92 @@ def render_sweep(
         tried=len(ranks),
         refused=refused,
         agreement=agreement,
+        objective=OBJECTIVE_WORDS[job.objective],
+        ranges=[(each.name, range_words(each)) for each in job.ranges],
+        costs=cost_words(Costs.model_validate_json(str(facts["costs"]))),
+        params=set_words(json.loads(str(facts["params"]))) or "none",
         **figures,
     )
 
 
-def set_words(params: Mapping[str, Value]) -> str:
-    """Give a set as people write it."""
-    return ", ".join(f"{name} {value}" for name, value in params.items())
-
-
 def _heat(
-    job: Job, trials: Sequence[Trial], sets: Sets, shown: tuple[Range, Range] | None, *, tested: bool
-) -> object:
+    job: Job,
+    trials: Sequence[Trial],
+    verdict: Verdict,
+    sets: Sets,
+    shown: tuple[Range, Range] | None,
+) -> tuple[Figure, ...]:
     if shown is None:
         return ()
     across, down = shown
-    words = f"Mean {job.objective} over the folds and all other parameters."
+    words = OBJECTIVE_WORDS[job.objective]
     train, test = (
-        plots.heat_figure(trials, sets, across, down, objective=job.objective, of_test=of_test)
+        plots.cell_means(trials, sets, across, down, objective=job.objective, of_test=of_test)
         for of_test in (False, True)
     )
+    chosen = [(sets[choice.best.place], choice.best.fold.number) for choice in verdict.choices]
+    maps = [
+        plots.heat_figure(cells, across, down, reach=plots.reach_of(train, test), words=words, chosen=chosen)
+        for cells in (train, test if _is_tested(job) else {})
+    ]
+    summary = f"Mean {words} over the folds and all other parameters; see the table of sets."
     return figures_of(
-        ("heat-train", f"Training: {job.objective} by {across.name} and {down.name}", train, words),
-        ("heat-test", "Test: the same sets on sessions nobody chose on", test if tested else None, words),
+        ("heat-train", f"Training: {words} by {across.name} and {down.name}", maps[0], summary),
+        ("heat-test", "Test: the same sets on sessions nobody chose on", maps[1], summary),
     )
+
+
+def _is_tested(job: Job) -> bool:
+    return job.folds[0].test_end > job.folds[0].test_start
 
 
 def _fold(job: Job, choice: Choice, sets: Sets, proven: Mapping[int, int]) -> FoldRow:
     fold, days = choice.best.fold, job.sessions
-    tested = fold.test_end > fold.test_start
     return FoldRow(
         number=fold.number,
-        train=f"{days[fold.train_start]} to {days[fold.train_end - 1]}",
-        test=f"{days[fold.test_start]} to {days[fold.test_end - 1]}" if tested else "none",
+        train=_span(days[fold.train_start], days[fold.train_end - 1]),
+        test=_span(days[fold.test_start], days[fold.test_end - 1]) if _is_tested(job) else "none",
         chosen=set_words(sets[choice.best.place]),
         choice=choice,
         fills=proven.get(fold.number),
     )
 
 
-def agreement_of(ranks: Sequence[Rank]) -> float | None:
-    """Give the rank correlation (Spearman, equals sharing a rank) of the sets' mean training and test.
+def _span(first: date, last: date) -> str:
+    """Give two days, the second without its year where it is the same."""
+    if first == last:
+        return f"{first}"
+    return f"{first} to {last:%m-%d}" if first.year == last.year else f"{first} to {last}"
 
-    None for less than three sets, and where all are equal.
+
+def range_words(each: Range) -> str:
+    """Give a range as a person would write it: its step where it has one."""
+    values = each.values
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(values) > 2 and len(numbers) == len(values):
+        step = numbers[1] - numbers[0]
+        even = all(abs(after - before - step) < STEP_SLACK * abs(step) for before, after in pairwise(numbers))
+        if even:
+            return f"{values[0]} to {values[-1]} in steps of {step:.6g}, {len(values)} values"
+    words = ", ".join(str(value) for value in values[:VALUES_SHOWN])
+    return words if len(values) <= VALUES_SHOWN else f"{words} … {values[-1]}, {len(values)} values"
+
+
+def agreement_of(trials: Sequence[Trial], objective: Objective) -> float | None:
+    """Give the rank correlation (Spearman, equals sharing a rank) of training and test, mean of the folds.
+
+    Within a fold, because a later training contains an earlier test. A fold counts that has three sets with
+    both numbers, not all equal; None where there is none.
     """
-    known = [(rank.train, rank.test) for rank in ranks if rank.train is not None and rank.test is not None]
-    if len(known) < 3:
-        return None
-    frame = pl.DataFrame(known, schema=["train", "test"], orient="row")
-    found = frame.select(pl.corr("train", "test", method="spearman")).item()
-    return float(found) if isfinite(found) else None
+    by_fold: dict[int, list[tuple[float, float]]] = {}
+    for trial in trials:
+        train, test = trial.train.of(objective), trial.test.of(objective)
+        if train is not None and test is not None:
+            by_fold.setdefault(trial.fold.number, []).append((train, test))
+    found = []
+    for pairs in by_fold.values():
+        frame = pl.DataFrame(pairs, schema=["train", "test"], orient="row")
+        value = frame.select(pl.corr("train", "test", method="spearman")).item()
+        if len(pairs) >= AGREEING_MIN and isfinite(value):
+            found.append(value)
+    return sum(found) / len(found) if found else None

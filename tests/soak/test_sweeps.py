@@ -14,7 +14,7 @@ FACTS: dict[str, Any] = {"sweep_id": "one", "seconds": 1.0, "folds": [{"params":
 
 
 def ran(way: str, at: int = 0, left: int = 0, **facts: object) -> Ran:
-    return Ran(way, at, 32, 9.0, {**FACTS, **facts}, left)
+    return Ran(way, at, 32, 9.0, 0.1, {**FACTS, **facts}, left)
 
 
 def test_only_the_seconds_may_differ() -> None:

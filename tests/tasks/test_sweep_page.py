@@ -1,5 +1,6 @@
 """A sweep's page: offline, right on a phone, and it says what the search found."""
 
+import json
 from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 
 from desk.errors import ConfigError
-from desk.research.walk import Rank, Trial, marks
-from schemas.sweep import Fold, Method, Objective, Range
+from desk.research.walk import Trial, marks
+from schemas.sweep import Fold, Method, Objective, Range, Value
 from tasks.page import sweep_plots as plots
-from tasks.page.sweep import agreement_of
+from tasks.page.sweep import agreement_of, range_words
 from tasks.sweep import Sweep
 from tasks.sweep_page import shown_ranges, write_sweep_page
 from tests.tasks.browsing import look_at, specs
@@ -52,6 +53,12 @@ def page(sweeps: dict[str, Sweep], tmp_path_factory: pytest.TempPathFactory) -> 
         return (folder / "deep" / f"{name}.html").read_text(encoding="utf-8")
 
     return written
+
+
+def spec_of(spec: str | None) -> Any:
+    """Give a figure's specification."""
+    assert spec is not None
+    return json.loads(spec)
 
 
 def trial(place: int, fold: Fold, train: float, test: float) -> Trial:
@@ -108,11 +115,16 @@ def test_one_parameter_has_no_map(page: Callable[[str], str]) -> None:
     assert "There are no two parameters to draw" in page("single")
 
 
+FAST, SLOW = Range(name="fast", values=(5, 10)), Range(name="slow", values=(20, 60, 90))
+SETS = {
+    0: {"fast": 5, "slow": 20, "band": 1},
+    1: {"fast": 5, "slow": 20, "band": 2},
+    2: {"fast": 10, "slow": 60, "band": 1},
+}
+
+
 def test_a_map_is_the_mean_of_the_folds() -> None:
     """Over folds and all other parameters, in the ranges' order; what was not tried is empty."""
-    fast, slow = Range(name="fast", values=(5, 10)), Range(name="slow", values=(20, 60, 90))
-    sets = {0: {"fast": 5, "slow": 20, "band": 1}, 1: {"fast": 5, "slow": 20, "band": 2}}
-    sets |= {2: {"fast": 10, "slow": 60, "band": 1}}
     trials = [
         trial(0, FIRST, 10.0, -3.0),
         trial(0, SECOND, 20.0, -6.0),
@@ -121,30 +133,57 @@ def test_a_map_is_the_mean_of_the_folds() -> None:
     ]
 
     def drawn(*, of_test: bool) -> list[list[float | None]]:
-        spec = plots.heat_figure(trials, sets, fast, slow, objective=Objective.PNL, of_test=of_test)
-        assert spec is not None
-        page = f'<script type="application/json" data-plot="it">{spec}</script>'
-        rows: list[list[float | None]] = specs(page)["it"]["data"][0]["z"]
+        cells = plots.cell_means(trials, SETS, FAST, SLOW, objective=Objective.PNL, of_test=of_test)
+        rows: list[list[float | None]] = spec_of(
+            plots.heat_figure(cells, FAST, SLOW, reach=1.0, words="P&L", chosen=())
+        )["data"][0]["z"]
         return rows
 
     assert drawn(of_test=False) == [[30.0, None], [None, -8.0], [None, None]]
     assert drawn(of_test=True) == [[-3.0, None], [None, 9.0], [None, None]]
 
 
+def test_a_map_marks_what_each_fold_chose() -> None:
+    """One circle a place, named by all folds that chose it."""
+    cells = {("5", "20"): 1.0, ("10", "60"): 2.0}
+
+    marks_drawn = spec_of(
+        plots.heat_figure(
+            cells, FAST, SLOW, reach=1.0, words="P&L", chosen=[(SETS[0], 1), (SETS[2], 2), (SETS[1], 3)]
+        )
+    )["data"][1]
+
+    found = zip(marks_drawn["x"], marks_drawn["y"], marks_drawn["text"], strict=True)
+    assert list(found) == [("5", "20", "fold 1 and 3"), ("10", "60", "fold 2")]
+
+
+def test_a_cell_far_out_does_not_take_the_colours_of_the_others() -> None:
+    """Of a hundred cells the ten largest may have full colour; both maps have the same."""
+    cells = {(str(place), "0"): float(place) for place in range(1, 100)} | {("far", "0"): -1e9}
+
+    assert 85 < plots.reach_of(cells) < 95
+    assert plots.reach_of(cells, cells) == pytest.approx(plots.reach_of(cells), rel=0.02)
+    assert plots.reach_of({}) == plots.reach_of({("5", "20"): 0.0}) == 1.0
+
+
 def test_a_map_with_more_cells_than_can_be_seen_is_not_drawn() -> None:
     """A hundred by a hundred is refused rather than drawn as a grey square."""
     wide = tuple(range(100))
+    across, down = Range(name="fast", values=wide), Range(name="slow", values=wide)
 
-    spec = plots.heat_figure(
-        [trial(0, FIRST, 1.0, 1.0)],
-        {0: {"fast": 0, "slow": 0}},
-        Range(name="fast", values=wide),
-        Range(name="slow", values=wide),
-        objective=Objective.PNL,
-        of_test=False,
-    )
+    assert plots.heat_figure({("0", "0"): 1.0}, across, down, reach=1.0, words="P&L", chosen=()) is None
 
-    assert spec is None
+
+def test_the_cloud_shows_every_fold() -> None:
+    """More dots than can be seen are thinned evenly, not cut off at the end."""
+    trials = [trial(place, fold, float(place), 1.0) for fold in (FIRST, SECOND) for place in range(1_000)]
+    sets = {place: {"fast": place} for place in range(1_000)}
+
+    tried = spec_of(plots.agreement_figure(trials, [], sets, Objective.PNL))["data"][0]
+
+    assert len(tried["x"]) <= plots.DOTS_MAX
+    folds = [words.partition(":")[0] for words in tried["text"]]
+    assert folds.count("fold 1") == folds.count("fold 2") > 0
 
 
 @pytest.mark.parametrize(
@@ -153,13 +192,34 @@ def test_a_map_with_more_cells_than_can_be_seen_is_not_drawn() -> None:
 )
 def test_agreement_is_spearmans(tests: list[float], expected: float | None) -> None:
     """By hand: 1 - 6 sum d^2 / (n (n^2 - 1)); no answer where all are equal or there are two."""
-    ranks = [
-        Rank(place=place, train=float(place), test=found, train_usd=0.0, test_usd=0.0, test_trades=0)
-        for place, found in enumerate(tests)
-    ]
+    trials = [trial(place, FIRST, float(place), found) for place, found in enumerate(tests)]
 
-    assert agreement_of(ranks) == (None if expected is None else pytest.approx(expected))
-    assert agreement_of(ranks[:2]) is None
+    assert agreement_of(trials, Objective.PNL) == (None if expected is None else pytest.approx(expected))
+    assert agreement_of(trials[:2], Objective.PNL) is None
+
+
+def test_agreement_is_within_a_fold() -> None:
+    """Two folds of which one holds and one turns round agree by nothing, however far apart they lie."""
+    trials = [trial(place, FIRST, float(place), float(place)) for place in range(3)]
+    trials += [trial(place, SECOND, 100.0 + place, 100.0 - place) for place in range(3)]
+
+    assert agreement_of(trials, Objective.PNL) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((5, 10, 15, 20), "5 to 20 in steps of 5, 4 values"),
+        ((0.1, 0.2, 0.3), "0.1 to 0.3 in steps of 0.1, 3 values"),
+        ((5, 20), "5, 20"),
+        ((20, 50, 100), "20, 50, 100"),
+        ((True, False), "True, False"),
+        (tuple(each**2 for each in range(30)), f"{', '.join(str(n**2) for n in range(20))} … 841, 30 values"),
+    ],
+)
+def test_a_range_is_told_as_it_was_written(values: tuple[Value, ...], words: str) -> None:
+    """By its step where it has one, else its values; many are cut short and counted."""
+    assert range_words(Range(name="it", values=values)) == words
 
 
 def test_the_curve_adds_the_tests_up(page: Callable[[str], str], sweeps: dict[str, Sweep]) -> None:
