@@ -37,7 +37,7 @@ from bench.contestants import (
     Kind,
     Score,
 )
-from bench.environments import PEERS, CannotInstall, interpreter
+from bench.environments import OURS, PEERS, CannotInstall, interpreter
 from bench.turn import Stopped, take
 
 __all__ = ["run", "tables"]
@@ -181,7 +181,7 @@ def _profile(folder: Path) -> Iterator[Row]:
     """Say where our exact engine's time goes on a year: by cumulative time, and by their own."""
     path = folder / "bars.parquet"
     _bars(YEAR, path)
-    told = take([sys.executable, str(PEERS / "our_exact.py"), str(path), "profile"], {})
+    told = take([str(interpreter(OURS)), str(PEERS / "our_exact.py"), str(path), "profile"], {})
     for by, lines in told["profile"].items():
         for line in lines:
             yield {**_row(f"{line['function']}", line[by], "s"), "profile": {"by": by, **line}}
@@ -189,8 +189,6 @@ def _profile(folder: Path) -> Iterator[Row]:
 
 def _python(who: Contestant) -> Path | str:
     """Give a contestant's interpreter, or why there is none."""
-    if who.peer is None:
-        return Path(sys.executable)
     try:
         return interpreter(who.peer)
     except CannotInstall as why:

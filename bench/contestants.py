@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
 
+from bench.environments import OURS
 from bench.turn import Told
 
 RUNS, RUNS_SHORT = 3, 5
@@ -29,7 +30,7 @@ class Contestant:
     kind: Kind
     script: str
     words: tuple[str, ...] = ()  # to the script
-    peer: str | None = None  # its environment; None: ours
+    peer: str = OURS  # whose environment
     at_close: bool = False  # whether it fills at the close of the bar that gave the signal
     cold: bool = False  # whether its compile cache is emptied before each run
     alone: str = "run_s"  # the phase that is its run alone

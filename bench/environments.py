@@ -1,8 +1,10 @@
-"""The peers' own virtual environments, made when they are needed and kept outside the repository.
+"""The contestants' own virtual environments, made when they are needed and kept outside the repository.
 
 What a peer is run with is pinned in bench/peers/NAME.txt; its first line says which Pythons its wheels are
-for. An environment is named after the hash of that file: other pins are another environment. pip takes
-packages from whatever index it is set up with. What cannot be had here is told in the installer's words.
+for. Ours is run with what pyproject.toml asks for, as requirements.lock pins it, without the libraries of its
+tests: numba imports scipy where it finds it, and only a test needs scipy. An environment is named after the
+hash of its pins: other pins are another environment. pip takes packages from whatever index it is set up
+with. What cannot be had here is told in the installer's words.
 """
 
 import os
@@ -10,10 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from hashlib import sha256
 from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parents[1]
+OURS = "desk"
 INSTALLING_S = 900  # the largest is 600 MB; a slower line is not worth a contest
 ASKING_S = 20
 
@@ -28,22 +33,33 @@ def interpreter(peer: str) -> Path:
     Raises:
         CannotInstall: no fitting Python, or the installer failed.
     """
-    pins = PEERS / f"{peer}.txt"
-    text = pins.read_text(encoding="utf-8")
+    text = _our_pins() if peer == OURS else (PEERS / f"{peer}.txt").read_text(encoding="utf-8")
     home = cache() / f"{peer}-{sha256(text.encode()).hexdigest()[:12]}"
     python, ready = home / "bin" / "python", home / "ready"
     if ready.exists():
         return python
     base = _fitting(text.partition("\n")[0].removeprefix("# python:").split())
     shutil.rmtree(home, ignore_errors=True)
-    for command in (
-        [str(base), "-m", "venv", str(home)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-         "--only-binary", ":all:", "--requirement", str(pins)],
-    ):  # fmt: skip
-        _do(command)
+    _do([str(base), "-m", "venv", str(home)])
+    (home / "pins.txt").write_text(text, encoding="utf-8")
+    quietly = ["--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:"]
+    asked = _our_wants() if peer == OURS else ["--requirement", str(home / "pins.txt")]
+    _do([str(python), "-m", "pip", "install", *quietly, "--constraint", str(home / "pins.txt"), *asked])
     ready.touch()
     return python
+
+
+def _our_pins() -> str:
+    """Give the versions of the lock file, hashes left out, for the Python that runs this."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = [line.rstrip(" \\") for line in lock.splitlines() if re.match(r"[A-Za-z0-9].*==", line)]
+    return "\n".join([f"# python: {sys.version_info.major}.{sys.version_info.minor}", *pins, ""])
+
+
+def _our_wants() -> list[str]:
+    """Give what the project needs to run."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return list(project["dependencies"])
 
 
 def cache() -> Path:
