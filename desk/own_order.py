@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import takewhile
 
 from desk.lifecycle import OrderEvent
 from desk.positions import ZERO
@@ -163,6 +164,16 @@ class Orders(dict[str, Order]):
         """Give the order that has a broker's id, itself or as one of its legs, if any."""
         client_order_id = self._by_broker_id.get(broker_order_id)
         return None if client_order_id is None else self[client_order_id]
+
+    def forget(self, before: datetime) -> None:
+        """Forget the orders planned before an instant that ended as they were meant to."""
+        old = takewhile(lambda order: order.planned_at < before, self.values())
+        for order in [order for order in old if not order.is_working]:
+            name = order.intent.client_order_id
+            if name not in self._overfilled:
+                del self[name]
+                for broker_order_id in order.broker_ids:
+                    del self._by_broker_id[broker_order_id]
 
     def of_session(self, session_date: date, *, before: int = 0) -> Iterator[Order]:
         """Give a session's orders, and those of some sessions before it, newest first.

@@ -5,7 +5,9 @@ as it is now. Dictionaries keep the order of arrival, so listings are oldest fir
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from itertools import takewhile
 
 from desk.exchange.orders import VenueOrder
 from desk.exchange.refusals import BAD_REQUEST, NOT_FOUND, UNPROCESSABLE, Refusal
@@ -99,6 +101,12 @@ class Blotter:
         if order_id is None:
             raise Refusal(404, NOT_FOUND, f"order not found for {client_order_id}")
         return self.orders[order_id]
+
+    def forget(self, before: datetime) -> None:
+        """Forget the orders submitted before an instant that ended; their client order ids are free again."""
+        old = takewhile(lambda order: order.submitted_at < before, self.orders.values())
+        for order in [order for order in old if not order.status.is_open]:
+            del self.orders[order.order_id], self._by_client_id[order.client_order_id]
 
     def check_unused(self, client_order_id: str | None) -> None:
         """Refuse a client order id that was used.

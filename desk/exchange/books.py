@@ -10,6 +10,7 @@ less what open orders hold. The multiplier is 4 from 2,000 USD of equity (Reg T'
 and 1 below, fixed at the session's start; the account's owner may cap it at any time.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
@@ -183,6 +184,13 @@ class Books:
         if done.fee > 0:
             self.accrued.append(done.fee)
         self.executions.append(done)
+
+    def forget(self, before: datetime) -> list[Execution]:
+        """Forget the executions before an instant, and give them."""
+        count = bisect_left(self.executions, before, key=lambda done: done.at)
+        gone = self.executions[:count]
+        del self.executions[:count]
+        return gone
 
     def split(self, symbol: str, *, old: Decimal, new: Decimal) -> None:
         """Make `old` shares of a position `new` ones at the same cost, to a billionth of a share."""

@@ -275,6 +275,11 @@ class Floor(Hooks):
         request = OrderRequest(symbol, str(side), "market", "day", qty=qty, source="manual")
         return self.hand.trade(request, price=price)
 
+    def go_on(self, market: Market) -> None:
+        """Play another market's bars from the next session on; its new symbols are ordinary shares."""
+        self.market = market
+        self._assets = {symbol: _share(symbol) for symbol in market.symbols} | self._assets
+
     def _edges(self) -> list[tuple[datetime, Act]]:
         """Give the instants at which this session does something by itself."""
         hours = self.hours

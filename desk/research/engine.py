@@ -22,34 +22,31 @@ from desk.exchange.matching import Rules
 from desk.exchange.venue import Venue
 from desk.fees import FeeSchedule
 from desk.gate import approve_all, review_all
-from desk.hours import next_session, session_date_at, session_hours
 from desk.journal import Journal
-from desk.money import cents_up
 from desk.ports import StrategyRunner
-from desk.research.ex_dates import DIVIDEND, IN_LIEU, ExDates
+from desk.research.ex_dates import ExDates
 from desk.research.foresight import Foresight
 from desk.research.ledger import PassingLedger
+from desk.research.night import BooksDiffer as BooksDiffer
+from desk.research.night import charge_borrow, close_day
 from desk.research.opinions import Opinions
 from desk.research.reel import Reel, Showing
 from desk.research.shares import Divided
+from desk.research.takings import fill_frame, flow_frame
 from desk.session import Session, Steps
 from desk.sizer import Level
 from desk.split_watch import guard
 from schemas.account import SessionHours
 from schemas.actions import NO_ACTIONS, Actions
-from schemas.events import CashAdjusted, DayClosed
-from schemas.research import FILL_SCHEMA, FLOW_SCHEMA, Costs
+from schemas.research import Costs
 from schemas.settings import Settings
 
 BEFORE_OPEN = timedelta(minutes=5)  # a session starts this long before its open, as the schedule has it
 MINUTE = timedelta(minutes=1)
-BORROW = "borrow"
-FLOWS = (BORROW, DIVIDEND, IN_LIEU)
+# Longer than the longest time without a session, twice: what a next session may ask for is remembered.
+REMEMBERED = timedelta(days=14)
+SESSIONS_REMEMBERED = 21  # after so many, what is over is taken out and forgotten: a month
 FOREVER = timedelta(days=36_500)  # an order waits for its symbol's next bar, however long the bars have a gap
-
-
-class BooksDiffer(AssertionError):
-    """Our books and the venue's differ at a session's end: a defect of this program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,56 +96,138 @@ def play(plan: Plan, *, after: Callable[[SessionHours], None] | None = None) -> 
     Raises:
         BooksDiffer: our books and the venue's differ, which is a defect of this program.
     """
-    desk, venue, ledger = _composed(plan)
-    journal, opinions = desk.journal, Opinions(plan.said)
-    foresight = Foresight(
-        journal,
-        plan.reel,
-        opinions,
-        plan.settings,
-        skips=plan.skips,
-        proves=plan.proves,
-        limited=plan.gate,
-    )
-    symbols = tuple(sorted({symbol for strategy in plan.strategies for symbol in strategy.symbols}))
-    delay = timedelta(seconds=plan.settings.session.bar_delay_s)
-    assets = venue.assets(symbols)
-    ex_dates = ExDates(plan.actions, desk, venue)
-    visited = 0
-    for number, hours in enumerate(plan.reel.sessions):
-        venue.sleep_until(hours.opens_at - BEFORE_OPEN)
-        ex_dates.begin(hours)
-        splits = guard(desk, symbols, hours.session_date) if plan.actions.splits else None
-        showing = Showing(plan.reel, symbols=symbols, assets=assets, delay=delay, guard=splits)
+    playback = Playback(plan)
+    stretch = playback.run(plan.reel, plan.said, after=after)
+    return playback.played(stretch)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What came of a stretch of sessions."""
+
+    fills: pl.DataFrame  # `FILL_SCHEMA`, in order of time
+    flows: pl.DataFrame  # `FLOW_SCHEMA`
+
+
+class Playback:
+    """A backtest under way: one desk at one venue, stretch after stretch of bars.
+
+    What ended months ago nobody asks for any more, so it is forgotten, and memory is a stretch's whatever the
+    period; unless events are kept or the state is proved, which must then know everything.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Compose the desk of a plan, whose reel is the first to be run."""
+        self._plan = plan
+        self._desk, self._venue, self._ledger = _composed(plan)
+        self._symbols = tuple(sorted({symbol for each in plan.strategies for symbol in each.symbols}))
+        self._ex_dates = ExDates(plan.actions, self._desk, self._venue)
+        self._sessions = self._visited = 0
+        self._prices: Mapping[str, Decimal] = {}  # the newest closes
+
+    def run(
+        self,
+        reel: Reel,
+        said: Mapping[str, pl.DataFrame],
+        *,
+        after: Callable[[SessionHours], None] | None = None,
+    ) -> Stretch:
+        """Play the sessions of a reel, later than those of the one before.
+
+        Args:
+            reel: the bars; from the second stretch on with the newest bar of each symbol before it.
+            said: by strategy: its signals of all bars, sorted by (symbol, ts).
+            after: told of every session that is over.
+
+        Raises:
+            BooksDiffer: our books and the venue's differ, which is a defect of this program.
+        """
+        plan, venue, opinions = self._plan, self._venue, Opinions(said)
+        venue.floor.go_on(reel)
+        foresight = Foresight(
+            self._desk.journal,
+            reel,
+            opinions,
+            plan.settings,
+            skips=plan.skips,
+            proves=plan.proves,
+            limited=plan.gate,
+        )
+        delay, assets = timedelta(seconds=plan.settings.session.bar_delay_s), venue.assets(self._symbols)
+        parts: list[Stretch] = []
+        for hours in reel.sessions:
+            venue.sleep_until(hours.opens_at - BEFORE_OPEN)
+            self._ex_dates.begin(hours)
+            splits = guard(self._desk, self._symbols, hours.session_date) if plan.actions.splits else None
+            showing = Showing(reel, symbols=self._symbols, assets=assets, delay=delay, guard=splits)
+            self._run_session(hours, showing, foresight, opinions)
+            if after is not None:
+                after(hours)
+            if self._sessions % SESSIONS_REMEMBERED == 0:
+                parts.append(self._taken())
+        parts.append(self._taken())
+        return Stretch(*(pl.concat([getattr(part, name) for part in parts]) for name in Stretch.__slots__))
+
+    def played(self, stretch: Stretch) -> Played:
+        """Give what came of the whole, with the executions and flows of all its stretches."""
+        ledger, portfolio = self._ledger, self._desk.portfolio
+        held = portfolio.holdings().items()
+        value = sum((position.qty * self._prices[symbol] for (_, symbol), position in held), Decimal(0))
+        return Played(
+            fills=stretch.fills,
+            flows=stretch.flows,
+            cash=portfolio.cash,
+            equity=portfolio.cash + value,
+            orders=ledger.orders,
+            denied=sum(ledger.denials.values()),
+            denials=dict(ledger.denials),
+            visited=self._visited,
+            orders_hash=ledger.orders_hash,
+            ledger_hash=ledger.ledger_hash,
+            journal=self._desk.journal,
+            divided=self._ex_dates.divided(ledger),
+        )
+
+    def _run_session(
+        self, hours: SessionHours, showing: Showing, foresight: Foresight, opinions: Opinions
+    ) -> None:
+        """Run one session, compare the books and charge the night."""
         session = Session(
-            desk,
+            self._desk,
             session_date=hours.session_date,
-            run_id=f"backtest-{number}",
+            run_id=f"backtest-{self._sessions}",
             bars=showing,
             rhythm=foresight,
-            judge=review_all if plan.gate else approve_all,
+            judge=review_all if self._plan.gate else approve_all,
         )
-        visited += session.run(_steps(session, showing, foresight, opinions)).minutes
-        _close(desk, venue, hours)
-        _charge_borrow(desk, venue, hours, plan.costs.borrow_annual_frac)
-        if after is not None:
-            after(hours)
-    held = journal.portfolio.holdings().items()
-    value = sum((position.qty * showing.last_prices()[symbol] for (_, symbol), position in held), Decimal(0))
-    return Played(
-        fills=_frame(ledger),
-        flows=_flows(ledger),
-        cash=journal.portfolio.cash,
-        equity=journal.portfolio.cash + value,
-        orders=ledger.orders,
-        denied=sum(ledger.denials.values()),
-        denials=dict(ledger.denials),
-        visited=visited,
-        orders_hash=ledger.orders_hash,
-        ledger_hash=ledger.ledger_hash,
-        journal=journal,
-        divided=ex_dates.divided(ledger),
-    )
+        self._visited += session.run(_steps(session, showing, foresight, opinions)).minutes
+        self._sessions += 1
+        self._prices = showing.last_prices()
+        close_day(self._desk, self._venue, hours)
+        charge_borrow(self._desk, self._venue, hours, self._plan.costs.borrow_annual_frac)
+
+    def _taken(self) -> Stretch:
+        """Take what happened since the last call out of the ledger, and forget what is over."""
+        fills, flows = self._ledger.take()
+        if not self._plan.keeps and not self._plan.proves:
+            self._forget()
+        return Stretch(fills=fill_frame(fills), flows=flow_frame(flows))
+
+    def _forget(self) -> None:
+        """Forget ended orders and their executions, here and at the venue.
+
+        Nobody asks the venue for anything older: books are compared from the session before, and while an
+        order works, from when it was planned (desk/bookkeeper.py).
+        """
+        portfolio, floor = self._desk.portfolio, self._venue.floor
+        working = [order.planned_at for order in portfolio.working_orders()]
+        before = min([self._desk.now(), *working]) - REMEMBERED
+        portfolio.orders.forget(before)
+        floor.blotter.forget(before)
+        for done in floor.books.forget(before):
+            portfolio.executions.discard(done.execution_id)
+            portfolio.cumulative.discard((done.order_id, done.cum_qty))
+        self._ledger.forget(portfolio.orders)
 
 
 def _composed(plan: Plan) -> tuple[Desk, Venue, PassingLedger]:
@@ -201,83 +280,6 @@ def _steps(
         return session.cycle.act(minute, levels)
 
     return Steps(ingest=showing.ingest, evaluate=evaluate, trade=trade)
-
-
-def _close(desk: Desk, venue: Venue, hours: SessionHours) -> None:
-    """Compare the books with the venue's and close the day in the ledger.
-
-    Raises:
-        BooksDiffer: they are not equal.
-    """
-    portfolio, books = desk.portfolio, venue.floor.books
-    for symbol in portfolio.held_symbols() + tuple(books.holdings):
-        if portfolio.position(symbol) != books.qty(symbol):
-            raise BooksDiffer(
-                f"{hours.session_date}: {symbol} is {portfolio.position(symbol)} in our books, "
-                f"{books.qty(symbol)} at the venue"
-            )
-    totals = venue.floor.totals()
-    desk.journal.record(
-        DayClosed(
-            at=desk.now(),
-            session_date=hours.session_date,
-            equity=totals.equity,
-            cash=portfolio.cash,
-            realized_pnl=portfolio.realized_pnl(),
-            fees=portfolio.fees(),
-        )
-    )
-
-
-def _charge_borrow(desk: Desk, venue: Venue, hours: SessionHours, annual_frac: Decimal) -> None:
-    """Charge what is short for the nights until the next session, at the closing marks, up to the cent.
-
-    Formula: |qty| x mark x annual_frac x nights / 360 (a year of money is 360 days), as brokers charge it.
-    The loss limits do not see it: it is booked as cash put right.
-    """
-    if annual_frac == 0:
-        return
-    nights = (next_session(hours.session_date).session_date - hours.session_date).days
-    marks, shorts = (
-        venue.floor.marks(),
-        (each for each in venue.floor.books.holdings.values() if each.qty < 0),
-    )
-    owed = sum((-each.qty * marks[each.symbol] for each in shorts), Decimal(0)) * annual_frac * nights / 360
-    if owed > 0:
-        charge = cents_up(owed)
-        venue.floor.books.cash -= charge
-        desk.journal.record(CashAdjusted(at=desk.now(), amount=-charge, cause=BORROW))
-
-
-def _flows(ledger: PassingLedger) -> pl.DataFrame:
-    """Give the money that moved without a fill, each in a minute of its session."""
-    rows = []
-    for event in ledger.flows:
-        day = session_date_at(event.at)
-        hours = None if day is None else session_hours(day)
-        assert hours is not None, "a backtest's clock stands in sessions"
-        ts = min(max(event.at, hours.opens_at), hours.closes_at - MINUTE)
-        kind = event.cause.partition(":")[0]
-        rows.append((ts, kind if kind in FLOWS else "fee", event.amount))
-    return pl.DataFrame(rows, schema=FLOW_SCHEMA, orient="row")
-
-
-def _frame(ledger: PassingLedger) -> pl.DataFrame:
-    """Give the executions, columns of `FILL_SCHEMA`, in order of time."""
-    fills = [fill for fill, _ in ledger.fills]
-    columns = {
-        "ts": [fill.filled_at.replace(second=0, microsecond=0) for fill in fills],
-        "filled_at": [fill.filled_at for fill in fills],
-        "strategy": [fill.strategy for fill in fills],
-        "symbol": [fill.symbol for fill in fills],
-        "side": [fill.side.value for fill in fills],
-        "qty": [fill.qty for fill in fills],
-        "price": [fill.price for fill in fills],
-        "fee": [fill.fee for fill in fills],
-        "reference_price": [intent.reference_price for _, intent in ledger.fills],
-        "client_order_id": [fill.client_order_id for fill in fills],
-    }
-    return pl.DataFrame(columns, schema=FILL_SCHEMA)
 
 
 class NoRecorder:

@@ -6,7 +6,7 @@ who wants to prove that; with `keeps` they stay and can be replayed.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from desk.errors import IllegalTransition
 from schemas.events import (
@@ -38,7 +38,7 @@ class PassingLedger:
         self.divided: list[PositionAdjusted] = []  # by splits: a position out, and in again
         self._keeps = keeps
         self._events: list[AnyEvent] = []
-        self._sent: dict[str, OrderIntent] = {}  # planned in this session or the one before
+        self._sent: dict[str, OrderIntent] = {}  # by client order id, those not forgotten
         self._orders = hashlib.sha256()
         self.orders = 0
         self._ledger = hashlib.sha256() if hashes else None
@@ -91,6 +91,16 @@ class PassingLedger:
     def ledger_hash(self) -> str:
         """Give the SHA-256 of every event's JSON; empty where none was taken."""
         return "" if self._ledger is None else self._ledger.hexdigest()
+
+    def take(self) -> tuple[list[tuple[Fill, OrderIntent]], list[CashAdjusted]]:
+        """Hand out the executions and flows since the last call."""
+        taken = self.fills, self.flows
+        self.fills, self.flows = [], []
+        return taken
+
+    def forget(self, kept: Container[str]) -> None:
+        """Forget the orders that are not kept by their client order ids: nothing more will fill them."""
+        self._sent = {name: intent for name, intent in self._sent.items() if name in kept}
 
     def _plan(self, intent: OrderIntent) -> None:
         self.orders += 1
