@@ -36,13 +36,13 @@ class DayInputs:
 def read_day_inputs(
     path: Path, *, account: str, symbols: Sequence[str], first: SessionHours, last: SessionHours
 ) -> DayInputs:
-    """Read the prints of two sessions and what lies between, and the signals of the last.
+    """Read the prints of some sessions and what lies between, and the signals of the last.
 
     Args:
         path: the DuckDB file.
         account: whose signals.
         symbols: whose prints.
-        first: the session the strategies were warmed up with; the last itself where they were not.
+        first: the oldest session the strategies were warmed up with; the last itself where they were not.
         last: the session.
 
     Raises:

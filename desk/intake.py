@@ -10,7 +10,7 @@ again for the same minute.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -20,17 +20,19 @@ import polars as pl
 
 from desk.desk import Desk
 from desk.errors import ConfigError, DataError
-from desk.hours import previous_session, session_hours
+from desk.hours import session_hours
 from desk.inspection import Context, Inspection, Mode
 from desk.inspector import inspect
 from desk.money import nearest_tick
 from desk.new_levels import NewLevels
 from desk.quotes import Nbbo
 from desk.receiver import OVERLAP, Batch, Receiver
-from desk.split_watch import SplitGuard, guard
+from desk.split_watch import SplitGuard, guard, known_splits
+from desk.splits import adjusted
 from desk.tape import Tape
 from desk.views import MarketView
-from schemas.account import Asset, BrokerAccount, SessionHours
+from desk.warm_up import warm_up_sessions
+from schemas.account import Asset, BrokerAccount, SessionHours, Split
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +130,7 @@ class Intake:
         """Check every symbol at the broker and load the warm-up.
 
         Raises:
-            ConfigError: the broker does not know a symbol.
+            ConfigError: the broker does not know a symbol, or a strategy needs more sessions than are loaded.
             BrokerUnavailable: it could not be asked.
         """
         self._hours = hours
@@ -138,10 +140,19 @@ class Intake:
         if unknown:
             raise ConfigError(f"symbols: {', '.join(unknown)} not known to the broker")
         self._splits = guard(self.desk, self.symbols, self.session_date)
-        if any(strategy.warm_up > 0 for strategy in self.desk.strategies):
-            before, market = previous_session(self.session_date), self.desk.market
-            bars = market.bars(self.symbols, before.opens_at, before.closes_at)
-            self._judge(Batch(bars, market.provider), Mode.BACKFILL)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Load the sessions before this one that strategies need, in today's shares."""
+        market = self.desk.market
+        needed = max((strategy.warm_up for strategy in self.desk.strategies), default=0)
+        sessions = warm_up_sessions(needed, self.session_date)
+        splits: tuple[Split, ...] = ()
+        if sessions:
+            splits = known_splits(self.desk, self.symbols, sessions[0].session_date, self.session_date)
+        for hours in sessions:
+            bars = market.bars(self.symbols, hours.opens_at, hours.closes_at)
+            self._judge(Batch(bars, market.provider), Mode.BACKFILL, splits)
             self.flush()
 
     def ingest(self, minute: datetime) -> pl.DataFrame:
@@ -255,8 +266,11 @@ class Intake:
 
     # ---- judging --------------------------------------------------------------------------
 
-    def _judge(self, batch: Batch, mode: Mode) -> Inspection:
-        """Have bars inspected; keep every print and every refusal, and put the accepted on the tape."""
+    def _judge(self, batch: Batch, mode: Mode, splits: Sequence[Split] = ()) -> Inspection:
+        """Have bars inspected; keep every print and every refusal, and put the accepted on the tape.
+
+        They are kept as they were printed, and shown in the shares after `splits`.
+        """
         feed, now = self.desk.market.feed, self.desk.now()
         result = inspect(
             batch.bars,
@@ -272,7 +286,7 @@ class Intake:
                 feed=feed,
             ),
         )
-        self.tape.add(result.bars, now)
+        self.tape.add(adjusted(result.bars, splits), now)
         self._levels.note(result)
         self._unwritten.append(partial(self._record, result, now, batch.provider))
         if not result.quarantine.is_empty():

@@ -1,35 +1,42 @@
 """Splits: what a position becomes when its shares are divided, and what is kept out of a split's way.
 
 Theory of operation. Before the open of an ex-date the broker makes each `old` shares `new` ones, with no
-execution to explain it. Three things follow.
+execution to explain it. Four things follow.
 
 - The books. A position that differs from the broker's by just the ratio of a known split is explained:
   `split_repairs` gives the adjustments, for each strategy its whole position out at its average price and
   the new one in at that price by the ratio, so nothing is won or lost by it and no order is sent. A part of
   a share that the broker pays out in cash is less than one share; it comes out of the largest holding,
   and the cash is an ordinary small difference. A split is booked once: its ex-date stays with the symbol.
-- Entries. Bars are raw, so on the ex-date a strategy's warm-up shows yesterday's prices in the old shares
-  and every level computed from them is wrong: entries in the symbol are refused for that session
+- Entries. A split that is known late, or not quite as it will be, makes every level of that day doubtful:
+  entries in the symbol are refused for the session of the ex-date
   (CORPORATE_ACTION), whether or not the books were compared already. An entry that would be held over the
   night into an ex-date (`session.close_out: false`, or a GTC order) is refused the session before.
 - Orders. An order that rests over the ex-date is restated or canceled by the broker, in a quantity the
   desk never judged (FINRA Rule 5330). It is canceled at the close before, and if it was known too late,
   when the session starts.
 
-This module decides about the books; desk/split_watch.py asks for splits.
+- Bars. They are raw, and a warm-up from before the ex-date is in the old shares. `adjusted` puts it into the
+  new ones, as a strategy is shown it; what is recorded stays as it was printed.
+
+This module decides about books and bars; desk/split_watch.py asks for splits.
 
 Left out: dividends, spin-offs and mergers, which move cash or symbols; they show as breaks.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, time
 from decimal import ROUND_DOWN, Decimal
 
+import polars as pl
+
+from desk.hours import from_new_york
 from desk.money import FRACTIONAL_LOT, WHOLE_LOT, ZERO, is_whole, plain
 from desk.portfolio import Portfolio
 from schemas.account import BrokerSnapshot, Split
 from schemas.events import PositionAdjusted
 
+PRICES = ("open", "high", "low", "close", "vwap")
 ONE_SHARE = Decimal(1)  # what is left of a share after a split is paid in cash
 
 
@@ -95,3 +102,37 @@ def _adjustments(ours: Portfolio, split: Split, *, broker: Decimal, now: datetim
         )
         if change != 0
     ]
+
+
+def starts_at(split: Split) -> datetime:
+    """Give the instant from which prices are of the new shares: midnight in New York."""
+    return from_new_york(split.ex_date, time())
+
+
+def adjusted(bars: pl.DataFrame, splits: Sequence[Split]) -> pl.DataFrame:
+    """Put bars into the shares after splits: earlier prices over the ratio, volumes times it.
+
+    Args:
+        bars: columns of `RAW_SCHEMA`.
+        splits: those that count; one that no bar comes before changes nothing.
+    """
+    if not splits:
+        return bars
+    factor = pl.col("__factor")
+    return (
+        bars.with_columns(__factor=_factor(splits))
+        .with_columns(
+            *(pl.col(name) / factor for name in PRICES),
+            (pl.col("volume") * factor).round().cast(pl.Int64),
+        )
+        .drop("__factor")
+    )
+
+
+def _factor(splits: Sequence[Split]) -> pl.Expr:
+    """Give what a row's number of shares is multiplied by to be of the shares after splits."""
+    found = pl.lit(1.0)
+    for split in splits:
+        before = (pl.col("symbol") == split.symbol) & (pl.col("ts") < starts_at(split))
+        found = found * pl.when(before).then(float(split.new / split.old)).otherwise(1.0)
+    return found

@@ -6,9 +6,9 @@ import polars as pl
 
 from data.bars_between import read_bars_between
 from desk.errors import ConfigError, NoBars
-from desk.hours import FIRST_DAY, from_new_york, sessions_between
-from desk.research.folds import sessions_of
+from desk.hours import from_new_york
 from desk.research.shares import overnight_jumps
+from desk.warm_up import warm_up_sessions
 from schemas.actions import Actions
 from schemas.settings import Settings
 from strategies.base import Strategy
@@ -18,7 +18,6 @@ from tasks.resources import warehouse_path
 
 ONE_DAY = timedelta(days=1)
 JUMPS_NAMED = 3  # the rest is counted
-LONGEST_BREAK_DAYS = 10  # without a session: the exchange was closed for six days in September 2001
 
 
 def bars_there(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -74,11 +73,10 @@ def shown_as_live(
     """
     first_ts = bars["ts"].min()
     assert isinstance(first_ts, datetime), "there is a bar"
-    needed, first = sessions_of(strategy.warm_up), first_ts.date()
-    if needed == 0:
+    if strategy.warm_up == 0:
         return bars, ()
-    back = max(FIRST_DAY, first - (2 * needed + LONGEST_BREAK_DAYS) * ONE_DAY)
-    earlier = sessions_between(back, first)[-needed:]
+    first = first_ts.date()
+    earlier = warm_up_sessions(strategy.warm_up, first)
     before = every.clear()
     if earlier:
         before = every.filter(
@@ -88,7 +86,7 @@ def shown_as_live(
         )
     if before.is_empty():
         return bars, (f"no bars before {first} to warm up with, as a live desk would",)
-    preposition = "of" if needed == 1 else "since"
+    preposition = "of" if len(earlier) == 1 else "since"
     note = f"warmed up with {before.height:,} bars {preposition} {earlier[0].session_date}"
     return pl.concat([before, bars]).sort("symbol", "ts"), (note,)
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from data.day_inputs import read_day_inputs
 from desk.errors import NoBars, NotReady
-from desk.hours import previous_session, session_hours
+from desk.hours import session_hours
 from desk.portfolio import replay
 from desk.ports import StrategyRunner
 from desk.research.discrepancy import TROUBLES, Difference, Retelling, retell
@@ -23,6 +23,7 @@ from desk.research.recording import Recording
 from desk.research.reel import Reel
 from desk.research.same_fills import compare_fills
 from desk.research.witness import Broken, said_of
+from desk.warm_up import warm_up_sessions
 from schemas.account import Asset, SessionHours
 from schemas.events import AnyEvent, FillRecorded, MinuteClosed, SessionEnded, SessionStarted
 from schemas.research import ALPACA_COSTS
@@ -193,13 +194,13 @@ def _recording(
         WarehouseError: it cannot be read.
     """
     symbols = sorted({symbol for strategy in strategies for symbol in strategy.symbols})
-    is_warmed = any(strategy.warm_up > 0 for strategy in strategies)
-    warm_up = previous_session(hours.session_date) if is_warmed else None
+    needed = max((strategy.warm_up for strategy in strategies), default=0)
+    warm_up = warm_up_sessions(needed, hours.session_date)
     inputs = read_day_inputs(
         warehouse_path(settings),
         account=settings.account.name,
         symbols=symbols,
-        first=warm_up or hours,
+        first=(*warm_up, hours)[0],
         last=hours,
     )
     if inputs.prints.is_empty():

@@ -23,7 +23,7 @@ class Recording:
     prints: pl.DataFrame  # columns of PRINT_SCHEMA, of the sessions below
     said: pl.DataFrame  # recorded signals of the session, columns of SIGNAL_SCHEMA
     hours: SessionHours
-    warm_up: SessionHours | None  # the session before, where strategies were shown it
+    warm_up: Sequence[SessionHours]  # the sessions before, which strategies were shown
     settings: Settings
     strategies: Sequence[StrategyRunner]
     assets: Mapping[str, Asset]
@@ -32,7 +32,7 @@ class Recording:
 
     def accepted(self) -> pl.DataFrame:
         """Give the regular bars among the prints, as `desk.research.redecision.accepted` does."""
-        return accepted(self.prints, [each for each in (self.warm_up, self.hours) if each is not None])
+        return accepted(self.prints, [*self.warm_up, self.hours])
 
     def bars_by(self, at: datetime) -> pl.DataFrame:
         """Give the bars as they were known at an instant, columns of `RAW_SCHEMA`, sorted by (symbol, ts)."""

@@ -26,8 +26,8 @@ from desk.exchange.matching import Bar
 from desk.exchange.tape import Lane
 from desk.hours import minutes, session_hours, sessions_between
 from desk.money import nearest_tick
-from desk.research.shares import starts_at
 from desk.split_watch import SplitGuard
+from desk.splits import starts_at
 from desk.tape import EPOCH, MINUTE_US, microseconds
 from desk.views import MarketView
 from schemas.account import Asset, BrokerAccount, SessionHours, Split

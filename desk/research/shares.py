@@ -14,18 +14,17 @@ lost: each share has become several. Two readers must not see that jump.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 
 import numpy as np
 import polars as pl
 
-from desk.hours import from_new_york
+from desk.splits import adjusted, starts_at
 from schemas.account import Split
 from schemas.bars import UTC_US
 from schemas.research import FILL_SCHEMA
 
-PRICES = ("open", "high", "low", "close", "vwap")
 LONG = pl.Decimal(38, 12)  # a third of a price, exact to a millionth of a millionth
 LEFT_OVER = "left over"  # stands for the id of an order where there was none
 DAY_US = 86_400_000_000
@@ -63,31 +62,6 @@ class Jump:
     close: float
     open: float
     ratio: float  # the split it looks like, 1 or more
-
-
-def starts_at(split: Split) -> datetime:
-    """Give the instant from which prices are of the new shares: midnight in New York."""
-    return from_new_york(split.ex_date, time())
-
-
-def adjusted(bars: pl.DataFrame, splits: Sequence[Split]) -> pl.DataFrame:
-    """Put bars into the shares after splits: earlier prices over the ratio, volumes times it.
-
-    Args:
-        bars: columns of `RAW_SCHEMA`.
-        splits: those that count; one that no bar comes before changes nothing.
-    """
-    if not splits:
-        return bars
-    factor = pl.col("__factor")
-    return (
-        bars.with_columns(__factor=_factor(splits))
-        .with_columns(
-            *(pl.col(name) / factor for name in PRICES),
-            (pl.col("volume") * factor).round().cast(pl.Int64),
-        )
-        .drop("__factor")
-    )
 
 
 def eras(bars: pl.DataFrame, splits: Sequence[Split]) -> Iterator[tuple[pl.DataFrame, pl.Expr]]:
@@ -154,15 +128,6 @@ def overnight_jumps(bars: pl.DataFrame) -> tuple[Jump, ...]:
         if bars["symbol"][row - 1] == symbol and abs(nearest / size[row - 1] - 1) <= NEAR_FRAC:
             found.append(Jump(symbol, ts.date(), float(close[row - 1]), float(first[row]), nearest))
     return tuple(found)
-
-
-def _factor(splits: Sequence[Split]) -> pl.Expr:
-    """Give what a row's number of shares is multiplied by to be of the shares after splits."""
-    found = pl.lit(1.0)
-    for split in splits:
-        before = (pl.col("symbol") == split.symbol) & (pl.col("ts") < starts_at(split))
-        found = found * pl.when(before).then(float(split.new / split.old)).otherwise(1.0)
-    return found
 
 
 def _divide(fills: pl.DataFrame, split: Split, divided: Sequence[Divided]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from desk.errors import BadBatch, ConfigError
 from desk.exchange.generated import GeneratedMarket
 from desk.hours import sessions_between
 from desk.research.screen import NotCovered
-from desk.research.shares import adjusted
+from desk.splits import adjusted
 from schemas.account import Split
 from schemas.actions import ACTION_SCHEMA, Dividend
 from schemas.research import Engine, Size, SizeKind

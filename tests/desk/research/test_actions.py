@@ -14,8 +14,9 @@ from desk.research.curve import equity_curve
 from desk.research.engine import Played, play
 from desk.research.ex_dates import DIVIDEND, IN_LIEU
 from desk.research.reel import Reel
-from desk.research.shares import adjusted, eras, in_last_shares, overnight_jumps
+from desk.research.shares import eras, in_last_shares, overnight_jumps
 from desk.research.trades import round_trips
+from desk.splits import adjusted
 from schemas.account import Split
 from schemas.actions import Actions, Dividend
 from schemas.bars import RAW_SCHEMA
