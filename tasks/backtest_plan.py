@@ -97,6 +97,18 @@ def said_by(strategy: Strategy, bars: pl.DataFrame, splits: Sequence[Split] = ()
         raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
 
 
+def targets_by(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
+    """Ask a strategy of all bars for symbol, ts and target alone; they are its own, sorted by (symbol, ts).
+
+    Raises:
+        ConfigError: it raised, or said what is no signal.
+    """
+    try:
+        return strategy.targets(bars)
+    except Exception as error:  # as in `said_by`
+        raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
+
+
 def terms_of(plan: BacktestPlan, settings: Settings) -> Terms:
     """Give what the screen plays by; the settings are those of `settings_of`."""
     chosen = settings.strategies[0]

@@ -33,7 +33,17 @@ def make_strategy(name: str, symbols: Iterable[str], params: Mapping[str, object
     Raises:
         StrategyError: It cannot be found or used; no symbols, or a wrong parameter.
     """
-    kind = strategy_class(name)
+    return strategy_of(strategy_class(name), name, symbols, params)
+
+
+def strategy_of(
+    kind: type[Strategy], name: str, symbols: Iterable[str], params: Mapping[str, object] | None
+) -> Strategy:
+    """Make a strategy of a class that was found: a search makes thousands, and finding takes milliseconds.
+
+    Raises:
+        StrategyError: It cannot be used; no symbols, or a wrong parameter.
+    """
     try:
         made = kind(symbols, params)
     except StrategyError:

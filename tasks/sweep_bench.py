@@ -29,8 +29,8 @@ from desk.research.walk import DAYS_SCHEMA, FillsDiffer, first_difference
 from schemas.settings import Settings
 from schemas.sweep import Fold, Job, Piece
 from strategies.base import Strategy
-from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
-from tasks.strategy_source import make_strategy, read_params
+from tasks.backtest_plan import BacktestPlan, said_by, settings_of, targets_by, terms_of
+from tasks.strategy_source import read_params, strategy_class, strategy_of
 
 JOB_FILE = "job.json"
 BARS_FILE = "bars.arrow"
@@ -61,6 +61,7 @@ class Bench:
         self._space = Space(self.job.ranges)
         self._folds = {fold.number: fold for fold in self.job.folds}
         self._base = read_params(self.plan.params)
+        self._kind = strategy_class(self.plan.strategy)
         self._windows: dict[tuple[int, int], Window] = {}
 
     def days(self, piece: Piece) -> pl.DataFrame:
@@ -68,7 +69,7 @@ class Bench:
         rows = []
         for place in piece.sets:
             strategy = self._strategy(place)
-            said = said_by(strategy, self.bars)
+            said = (targets_by if self.job.screens else said_by)(strategy, self.bars)
             for number in piece.folds:
                 fold = self._folds[number]
                 trained, train = self._played(strategy, said, fold.train_start, fold.train_end)
@@ -103,7 +104,7 @@ class Bench:
 
     def _strategy(self, place: int) -> Strategy:
         params: Mapping[str, object] = {**self._base, **dict(self._space.at(place))}
-        return make_strategy(self.plan.strategy, self.job.symbols, params)
+        return strategy_of(self._kind, self.plan.strategy, self.job.symbols, params)
 
     def _played(
         self, strategy: Strategy, said: pl.DataFrame, start: int, end: int

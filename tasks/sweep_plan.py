@@ -25,7 +25,7 @@ from schemas.settings import Settings
 from schemas.sweep import Fold, Job, Method, Objective, Range
 from strategies.base import Strategy, StrategyError
 from tasks.backtest_plan import BacktestPlan, settings_of, terms_of
-from tasks.strategy_source import anchored, make_strategy, read_params, strategy_class
+from tasks.strategy_source import anchored, make_strategy, read_params, strategy_class, strategy_of
 from tasks.sweep_bench import BARS_FILE, JOB_FILE, PLANS
 
 FOLDER = "sweeps"  # in the store
@@ -245,7 +245,11 @@ def _reach(
     if strategy.session_anchored:
         return 0
     kind, base = type(strategy), read_params(plan.params)
-    return sessions_of(max(kind(symbols, {**base, **dict(space.at(place))}).warm_up for place in known))
+    sets = ({**base, **dict(space.at(place))} for place in known)
+    try:
+        return sessions_of(max(strategy_of(kind, plan.strategy, symbols, each).warm_up for each in sets))
+    except StrategyError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _folds(plan: SweepPlan, sessions: int, reach: int) -> tuple[tuple[Fold, ...], int]:

@@ -61,24 +61,9 @@ def render_sweep(
         shown: the two parameters of the heat maps; None draws none.
     """
     tested = _is_tested(job)
-    best = [choice.best for choice in verdict.choices]
     ranks = ranked(trials, job.objective)
     agreement = agreement_of(trials, job.objective) if tested else None
-    figures = {
-        "curve": figures_of(
-            ("curve", "P&L of the chosen sets, test after test" if tested else "P&L of the best set",
-             plots.curve_figure(verdict), f"{money(verdict.marks.pnl)} USD in the end.")
-        ),
-        "heat": _heat(job, trials, verdict, sets, shown),
-        "scatter": figures_of(
-            ("agreement", "Every set in every fold: training against test",
-             plots.agreement_figure(trials, best, sets, job.objective), "See the table of sets.")
-        ),
-        "stability": figures_of(
-            ("stability", "Where in its range each choice stood",
-             plots.stability_figure(verdict, job.ranges, sets), "See the table of folds.")
-        ),
-    }  # fmt: skip
+    figures = _figures(job, trials, verdict, sets, shown)
     return fill_template(
         "sweep.html.j2",
         has_plots=any(figures.values()),
@@ -98,6 +83,27 @@ def render_sweep(
         params=set_words(json.loads(str(facts["params"]))) or "none",
         **figures,
     )
+
+
+def _figures(
+    job: Job, trials: Sequence[Trial], verdict: Verdict, sets: Sets, shown: tuple[Range, Range] | None
+) -> dict[str, tuple[Figure, ...]]:
+    best = [choice.best for choice in verdict.choices]
+    return {
+        "curve": figures_of(
+            ("curve", "P&L of the chosen sets, test after test" if _is_tested(job) else "P&L of the best set",
+             plots.curve_figure(verdict), f"{money(verdict.marks.pnl)} USD in the end.")
+        ),
+        "heat": _heat(job, trials, verdict, sets, shown),
+        "scatter": figures_of(
+            ("agreement", "Every set in every fold: training against test",
+             plots.agreement_figure(trials, best, sets, job.objective), "See the table of sets.")
+        ),
+        "stability": figures_of(
+            ("stability", "Where in its range each choice stood",
+             plots.stability_figure(verdict, job.ranges, sets), "See the table of folds.")
+        ),
+    }  # fmt: skip
 
 
 def _heat(

@@ -349,6 +349,63 @@ def test_a_purge_shorter_than_the_warm_up_is_made_longer(bars: Path, tmp_path: P
     assert purges(prepare(anew, settings)) == {0}
 
 
+IDEA = """
+import polars as pl
+from pydantic import Field
+from strategies.base import Params, Strategy
+
+class IdeaParams(Params):
+    window: int = Field(5, ge=1, le=500, description="Bars.")
+
+class Idea(Strategy):
+    name = "idea"
+    params_model = IdeaParams
+
+    def bars_needed(self):
+        if self.checked.window == 13:
+            raise ValueError("unlucky")
+        return self.checked.window
+
+    def levels(self, bars):
+        level = bars.select("symbol", "ts", target=pl.lit(1.0), price="close", reason=pl.lit("always"))
+        return level.filter(pl.lit(1 / (self.checked.window - 1) > 0))
+"""
+
+
+def test_a_users_own_mistake_is_one_line(bars: Path, tmp_path: Path) -> None:
+    """What a user's file raises for one of the sets is named as the file's, before anything is played."""
+    (tmp_path / "mine.py").write_text(IDEA, encoding="utf-8")
+    backtest = replace(plan_of(bars).backtest, strategy=str(tmp_path / "mine.py"))
+
+    with pytest.raises(ConfigError, match=r"mine.py: it cannot be made: ValueError: unlucky") as caught:
+        prepare(plan_of(bars, backtest=backtest, ranges=("window=11..15",)), Settings(store=tmp_path))
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_strategy_that_raises_under_way_is_named(bars: Path, tmp_path: Path) -> None:
+    """In a process of the pool too: one line with the strategy and what it said, no defect of ours."""
+    (tmp_path / "mine.py").write_text(IDEA, encoding="utf-8")
+    backtest = replace(plan_of(bars).backtest, strategy=str(tmp_path / "mine.py"))
+    prepared = prepare(plan_of(bars, backtest=backtest, ranges=("window=1,2",)), Settings(store=tmp_path))
+
+    with pytest.raises(ConfigError, match="strategy idea: ZeroDivisionError"), Pool(1) as pool:
+        search(prepared, pool, quiet)
+
+
+def test_a_purge_looks_at_every_set(bars: Path, tmp_path: Path) -> None:
+    """The longest warm-up decides, wherever in a large space it lies and whatever the method."""
+    (tmp_path / "mine.py").write_text(IDEA.replace("== 13", "== 0"), encoding="utf-8")
+    backtest = replace(plan_of(bars).backtest, strategy=str(tmp_path / "mine.py"))
+    ranges = ("window=2..500",)
+    for method, trials in ((Method.GRID, None), (Method.RANDOM, 450), (Method.BAYES, 3)):
+        changes = {"backtest": backtest, "ranges": ranges, "method": method, "trials": trials}
+        prepared = prepare(plan_of(bars, **changes), Settings(store=tmp_path))
+
+        fold = prepared.job.folds[0]
+        assert fold.test_start - fold.train_end == 2
+
+
 def test_no_secret_is_written(bars: Path, tmp_path: Path) -> None:
     """The job that every process reads has the settings without keys."""
     settings = Settings.model_validate(
