@@ -25,7 +25,7 @@ from tasks.sweep_plan import Prepared, acceptance
 
 # A piece is about two seconds of one core: long beside what handing it over costs, a tenth of a second
 # as one of Prefect's task runs, and short beside what a kill may lose.
-BARS_A_PIECE = 8_000_000
+BARS_A_PIECE = 20_000_000
 SETS_A_PIECE_MAX = 64
 PIECES_MIN = 16  # of a sweep that has so many sets: work for as many cores
 SETS_A_ROUND = 16  # of a Bayesian search; more ask with less known, fewer leave processes idle
