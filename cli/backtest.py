@@ -29,19 +29,13 @@ def backtest(
     bars: Annotated[
         Path | None, typer.Option(help="Parquet file or folder of minute bars. Default: the warehouse.")
     ] = None,
-    actions: Annotated[
-        Path | None,
-        typer.Option(help="Splits and dividends of raw bars, Parquet or CSV. Default: bars are adjusted."),
-    ] = None,
+    actions: Annotated[Path | None, typer.Option(help="Splits and dividends of raw bars.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Symbols, with commas. Default: all there are.")] = None,
     start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day, included.")] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", help="A parameter, name=value; may be repeated.")
-    ] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter, name=value; repeatable.")] = None,
     size: Annotated[
-        str | None,
-        typer.Option(help="shares:100, notional:1000 or equity:0.1; default equity:0.1."),
+        str | None, typer.Option(help="shares:100, notional:1000 or equity:0.1; default equity:0.1.")
     ] = None,
     costs: Annotated[
         str, typer.Option(help="none or alpaca, and changes: alpaca,slippage_bps=1,latency_bars=1.")

@@ -15,6 +15,7 @@ from itertools import product
 
 import polars as pl
 
+from desk.errors import ConfigError
 from desk.research.findings import Check, Finding, Verdict
 from desk.research.provocation import (
     AUTUMN,
@@ -34,6 +35,7 @@ from desk.research.provocation import (
     with_newest_changed,
 )
 from desk.research.witness import Broken, Examined, said_of
+from desk.warm_up import SESSIONS_MAX, warm_up_sessions
 from schemas.bars import RAW_SCHEMA
 from schemas.signals import SIGNAL_SCHEMA
 
@@ -78,28 +80,39 @@ def examine(strategy: Examined, bars: pl.DataFrame, *, cuts: int = CUTS_DEFAULT)
 
 
 def needs(strategy: Examined, bars: pl.DataFrame) -> str:
-    """Say what a strategy needs before it can speak, and where a live session may not have it.
-
-    A live session loads the session before it as warm-up, and no more.
-    """
+    """Say what a strategy needs before it can speak, and where a live session may not have it."""
     if strategy.session_anchored:
         return (
             f"It starts anew each session and speaks from bar {strategy.warm_up} of it at the earliest; "
             "of the days before it needs nothing."
         )
-    counts = bars.group_by("symbol", pl.col("ts").dt.date()).len()["len"]
-    short = int((counts < strategy.warm_up).sum())
-    told = f"It needs {strategy.warm_up} bars of a symbol. A live session loads the session before: "
-    if short == 0 and strategy.warm_up <= EARLY_CLOSE_BARS:
-        return told + f"at least {EARLY_CLOSE_BARS}, so it can speak from the open."
-    return told + (
-        f"{SESSION_BARS} bars, {EARLY_CLOSE_BARS} after an early close, fewer of a thin symbol. "
-        f"Here {short} of {len(counts)} sessions of a symbol have fewer than it needs; "
-        "after such a one it speaks later live than in a backtest."
+    told = f"It needs {strategy.warm_up} bars of a symbol. "
+    rows = bars.group_by("symbol", pl.col("ts").dt.date()).len().rows()
+    counts = {(symbol, day): count for symbol, day, count in rows}
+    days = sorted({day for _, day in counts})
+    found: list[int] = []
+    loaded = 0
+    for day in days:
+        try:
+            before = [each.session_date for each in warm_up_sessions(strategy.warm_up, day)]
+        except ConfigError:
+            return (
+                told + f"That is more than the {SESSIONS_MAX} sessions a live desk loads: it does not start."
+            )
+        loaded = max(loaded, len(before))
+        if before and before[0] >= days[0]:
+            symbols = {symbol for symbol, of in counts if of == day}
+            found += [sum(counts.get((symbol, each), 0) for each in before) for symbol in symbols]
+    told += (
+        f"A live session loads {loaded} before it" if loaded > 1 else "A live session loads the one before it"
     )
-
-
-SESSION_BARS, EARLY_CLOSE_BARS = 390, 210  # 09:30 to 16:00, and to 13:00
+    short = sum(count < strategy.warm_up for count in found)
+    if short == 0:
+        return f"{told}, so it can speak from the open; of a symbol that seldom trades, later."
+    return (
+        f"{told}. Of a symbol, {short} of {len(found)} times here they have fewer bars than it needs; "
+        "then it speaks later than after more of them."
+    )
 
 
 class _Examination:

@@ -165,11 +165,15 @@ def test_needs_are_told() -> None:
     anchored = needs(registry.create("rsi", SYMBOLS), BARS)
     small = needs(registry.create("sma_crossover", SYMBOLS), BARS)
     large = needs(registry.create("sma_crossover", SYMBOLS, {"slow": 300}), BARS)
+    patient = registry.create("sma_crossover", SYMBOLS)
+    patient.warm_up = 9_000
+    huge = needs(patient, BARS)
 
     assert "from bar 15" in anchored
     assert "30 bars" in small
     assert "from the open" in small
-    assert "9 of 9 sessions of a symbol have fewer" in large
+    assert "6 of 6 times here they have fewer bars" in large
+    assert "it does not start" in huge
 
 
 def test_no_bars_are_refused_by_assertion() -> None:
