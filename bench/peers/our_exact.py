@@ -57,7 +57,7 @@ def main() -> None:
 def _command(
     contest: Contest, plan: BacktestPlan, settings: Settings, profile: cProfile.Profile | None
 ) -> Any:
-    spent, read = [], work.bars_of
+    spent, read = [], work.bars_there
 
     def watched(*asked: Any) -> Any:
         start = perf_counter()
@@ -65,7 +65,7 @@ def _command(
         spent.append(perf_counter() - start)
         return found
 
-    work.bars_of = watched  # the one call inside that is loading
+    work.bars_there = watched  # the one call inside that is loading
     start = perf_counter()
     done = _watched(
         profile,
@@ -73,6 +73,7 @@ def _command(
     )
     whole = perf_counter() - start
     contest.played()
+    assert spent, "the backtest reads its bars elsewhere"
     contest.also(load_s=sum(spent), run_s=whole - sum(spent))
     return done
 
