@@ -22,7 +22,7 @@ from soak.crash import START_PATIENCE_S, differences
 from soak.stage import SoakDay, trades_again, until
 from soak.story import ORDERS_PATIENCE_S, Story, ending, has_sent, venue_time
 from tasks.configuration import load_settings
-from tasks.resources import ledger_path
+from tasks.store import ledger_path
 
 TRADED = 10  # orders a session must have sent before anything is done to it
 MARGIN_S = 5.0  # real seconds past a lease's and a claim's end

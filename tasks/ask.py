@@ -16,7 +16,8 @@ from schemas.orders import OrderState
 from schemas.settings import Settings
 from tasks.inquiry import LogLine, OrderRow, Standing, log_lines, order_rows, standing
 from tasks.proof import Proof, prove
-from tasks.resources import open_ledger, warehouse_path
+from tasks.resources import open_ledger
+from tasks.store import warehouse_path
 from tasks.story import Story, tell
 
 SPOOL_FOLDER = "spool"

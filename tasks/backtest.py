@@ -39,8 +39,8 @@ from tasks.action_files import read_actions
 from tasks.backtest_bars import action_notes, asked_for, bars_there, jump_words, shown_as_live
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
 from tasks.code_version import code_version
-from tasks.resources import warehouse_path
 from tasks.settings_hash import settings_hash
+from tasks.store import warehouse_path
 from tasks.strategy_source import make_strategy, read_params
 from tasks.tear_sheet import write_tear_sheet
 from tasks.unheard import unheard

@@ -14,7 +14,7 @@ from schemas.settings import Settings
 from strategies.base import Strategy
 from tasks.backtest_plan import BacktestPlan
 from tasks.bar_files import read_bars, regular
-from tasks.resources import warehouse_path
+from tasks.store import warehouse_path
 
 ONE_DAY = timedelta(days=1)
 JUMPS_NAMED = 3  # the rest is counted

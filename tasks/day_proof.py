@@ -29,8 +29,9 @@ from schemas.events import AnyEvent, FillRecorded, MinuteClosed, SessionEnded, S
 from schemas.research import ALPACA_COSTS
 from schemas.settings import Settings
 from tasks.code_version import code_version
-from tasks.resources import make_strategies, open_ledger, under_own_names, warehouse_path
+from tasks.resources import make_strategies, open_ledger, under_own_names
 from tasks.settings_hash import settings_hash
+from tasks.store import warehouse_path
 from tasks.unheard import unheard
 
 

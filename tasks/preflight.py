@@ -39,7 +39,8 @@ from schemas.settings import ClockKind, Mode, Settings
 from strategies import registry
 from tasks.configuration import config_path, load_settings, require_secrets
 from tasks.proof import prove
-from tasks.resources import make_clock, make_strategies, open_ledger, warehouse_path
+from tasks.resources import make_clock, make_strategies, open_ledger
+from tasks.store import warehouse_path
 from tasks.strategy_source import known_names
 
 PACKAGE = "miniquantdesk"

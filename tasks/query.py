@@ -13,7 +13,8 @@ from desk.errors import NoBars
 from schemas.events import SessionStarted
 from schemas.settings import Settings
 from tasks.page.build import build_report
-from tasks.resources import open_ledger, warehouse_path
+from tasks.resources import open_ledger
+from tasks.store import warehouse_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 from data.ledger import Ledger
 from data.warehouse import Warehouse
@@ -32,12 +31,11 @@ from strategies.base import StrategyError
 from tasks.configuration import require_secrets
 from tasks.outbox import OutboxPump
 from tasks.pace import at_pace, pauses_at, seconds_at
+from tasks.store import ledger_path, warehouse_path
 from tasks.strategy_source import make_strategy
 from tasks.unhurried import UnhurriedRecorder
 
-LEDGER_FILE = "ledger.sqlite"
 TRANSACTIONS_FILE = "transactions.ndjson"
-WAREHOUSE_FILE = "warehouse.duckdb"
 SPOOL_FOLDER = "spool"
 # A phase may still be ending when the next one starts (cron is on the minute): it gets this long.
 LEASE_WAIT_S = 120.0
@@ -167,16 +165,6 @@ def open_ledger(settings: Settings, *, create: bool = True, log: bool = False) -
 def ledger_url(settings: Settings) -> str:
     """Give the ledger's URL: the configured one, else a SQLite file in the store."""
     return settings.ledger_url or f"sqlite:///{ledger_path(settings)}"
-
-
-def ledger_path(settings: Settings) -> Path:
-    """Give where the embedded ledger lies."""
-    return settings.store / LEDGER_FILE
-
-
-def warehouse_path(settings: Settings) -> Path:
-    """Give where the warehouse lies."""
-    return settings.store / WAREHOUSE_FILE
 
 
 def make_warehouse(settings: Settings, ledger: Ledger) -> Warehouse:

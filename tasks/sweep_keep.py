@@ -6,7 +6,7 @@ from data.warehouse import Warehouse
 from desk.adapters.system_clock import SystemClock
 from schemas.settings import Settings
 from tasks.code_version import code_version
-from tasks.resources import warehouse_path
+from tasks.store import warehouse_path
 from tasks.sweep import Sweep
 
 

@@ -20,7 +20,8 @@ from schemas.events import AnyEvent, FillRecorded, IntentDenied, MinuteClosed, O
 from tasks.configuration import load_settings
 from tasks.page.build import report_path
 from tasks.proof import prove
-from tasks.resources import ledger_path, open_ledger, warehouse_path
+from tasks.resources import open_ledger
+from tasks.store import ledger_path, warehouse_path
 from tasks.warehouse import count_rows
 
 CENT = Decimal("0.01")

@@ -13,7 +13,8 @@ from data.duckfile import reading
 from schemas.account import SessionHours
 from schemas.settings import Settings
 from tasks.occasion import Day
-from tasks.resources import make_warehouse, warehouse_path
+from tasks.resources import make_warehouse
+from tasks.store import warehouse_path
 
 log = logging.getLogger(__name__)
 

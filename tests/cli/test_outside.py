@@ -1,6 +1,6 @@
 """A strategy of a user's own file trades a whole day: desk.yaml names the file, orders the strategy."""
 
-from tasks.resources import LEDGER_FILE
+from tasks.store import LEDGER_FILE
 from tests.cli.conftest import DAY, Desk
 
 FILE = '''

@@ -18,7 +18,8 @@ import pytest
 from desk.hours import new_york
 from schemas.events import OrderPlanned
 from tasks.configuration import load_settings
-from tasks.resources import open_ledger, warehouse_path
+from tasks.resources import open_ledger
+from tasks.store import warehouse_path
 from tests.cli.conftest import DAY, Answer, Desk, Place
 
 ARGUMENTS = ("verify-day", "--date", DAY.isoformat())

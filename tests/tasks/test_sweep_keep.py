@@ -12,7 +12,7 @@ from data.duckfile import opened, query_readonly
 from schemas.settings import Settings
 from schemas.sweep import Objective
 from tasks import sweep_keep
-from tasks.resources import warehouse_path
+from tasks.store import warehouse_path
 from tasks.sweep import Sweep
 from tasks.sweep_keep import keep_sweep
 from tests.tasks.sweeps import made, write_bars
