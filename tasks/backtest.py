@@ -42,7 +42,6 @@ from tasks.code_version import code_version
 from tasks.settings_hash import settings_hash
 from tasks.store import warehouse_path
 from tasks.strategy_source import make_strategy, read_params
-from tasks.tear_sheet import write_tear_sheet
 from tasks.unheard import unheard
 
 
@@ -193,6 +192,8 @@ def report(backtest: Backtest, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    from tasks.tear_sheet import write_tear_sheet  # plotly, for who wants a page
+
     write_tear_sheet(
         backtest.run,
         fills=backtest.shown.fills,
