@@ -55,6 +55,9 @@ def backtest(
     json: Annotated[Path | None, typer.Option(help="Write the run and its numbers as JSON.")] = None,
     fills: Annotated[Path | None, typer.Option(help="Write the executions as CSV.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the tear sheet, one HTML file.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read and play a month at a time: years of many symbols.")
+    ] = False,
     no_keep: Annotated[bool, typer.Option("--no-keep", help="Leave the run out of the warehouse.")] = False,
 ) -> None:
     """Backtest a strategy on the desk's own session, gate, order machine and ledger."""
@@ -80,19 +83,27 @@ def backtest(
         engine=Engine(engine),
         seed=seed,
     )
-    _run(plan, json=json, fills=fills, report=report, keeps=not no_keep)
+    _run(plan, json=json, fills=fills, report=report, keeps=not no_keep, streams=stream)
 
 
 def _run(
-    plan: "BacktestPlan", *, json: Path | None, fills: Path | None, report: Path | None, keeps: bool
+    plan: "BacktestPlan",
+    *,
+    json: Path | None,
+    fills: Path | None,
+    report: Path | None,
+    keeps: bool,
+    streams: bool,
 ) -> None:
     from tasks import backtest as work
+    from tasks.streaming import run_streamed
 
     settings = load_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("bars", total=None)
-        done = work.run_backtest(
+        play = run_streamed if streams else work.run_backtest
+        done = play(
             plan,
             settings,
             began=lambda count: progress.update(bar, description="sessions", total=count),

@@ -83,11 +83,11 @@ def run_backtest(
         BadBatch: a file is not of bars.
     """
     started_at, clock = SystemClock().now(), perf_counter()
-    _strategy(plan, (ANY_SYMBOL,))  # a mistake in it is told before a year of bars is read
+    strategy_of(plan, (ANY_SYMBOL,))  # a mistake in it is told before a year of bars is read
     every, notes = bars_there(plan, settings)
     bars = asked_for(plan, every)
     symbols = tuple(bars["symbol"].unique().sort().to_list())
-    strategy = _strategy(plan, symbols)
+    strategy = strategy_of(plan, symbols)
     shown, warmed = shown_as_live(strategy, bars, every) if plan.as_live else (bars, ())
     chosen = settings_of(plan, settings, strategy)
     actions = NO_ACTIONS if plan.actions is None else read_actions(plan.actions, symbols=symbols)
@@ -102,8 +102,13 @@ def run_backtest(
     performance = measure(
         cash=plan.cash, curve=curve, trades=trades, fills=last.fills, bars=last.bars, flows=flows
     )
-    data = data_hash(shown, actions)
-    run = _record(plan, chosen, strategy, bars, data, played, started_at=started_at, began_s=clock)
+    seen = Seen(
+        bars=bars.height,
+        first=day_of(bars["ts"].min()),
+        last=day_of(bars["ts"].max()),
+        data=data_hash(shown, actions),
+    )
+    run = record(plan, chosen, strategy, seen, played, started_at=started_at, began_s=clock)
     return Backtest(
         run=run,
         bars=bars,
@@ -119,26 +124,45 @@ def run_backtest(
     )
 
 
-def _record(
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The bars of a run, in its record."""
+
+    bars: int
+    first: date
+    last: date
+    data: str  # their fingerprint
+
+
+def record(
     plan: BacktestPlan,
     settings: Settings,
     strategy: Strategy,
-    bars: pl.DataFrame,
-    data: str,
+    seen: Seen,
     played: Played,
     *,
     started_at: datetime,
     began_s: float,
 ) -> Run:
-    """Give a run's record."""
+    """Give a run's record.
+
+    Args:
+        plan: what was asked for.
+        settings: those of `settings_of`.
+        strategy: which.
+        seen: the bars.
+        played: what came of it.
+        started_at: when it was asked for.
+        began_s: of `perf_counter`, then.
+    """
     size = settings.strategies[0].size
     asked: dict[str, object] = {
         "engine": plan.engine,
         "strategy": plan.strategy,
         "params": _params(strategy),
         "symbols": strategy.symbols,
-        "first": _day(bars["ts"].min()),
-        "last": _day(bars["ts"].max()),
+        "first": seen.first,
+        "last": seen.last,
         "cash": plan.cash,
         "size": "" if size is None else str(size),
         "costs": plan.costs,
@@ -146,14 +170,14 @@ def _record(
         "close_out": settings.session.close_out,
         "settings_hash": settings_hash(settings),
         "code_version": code_version(),
-        "data_hash": data,
+        "data_hash": seen.data,
         "seed": plan.seed,
     }
     return Run(
         run_id=_run_id(asked),
         started_at=started_at,
         seconds=perf_counter() - began_s,
-        bars=bars.height,
+        bars=seen.bars,
         orders=played.orders,
         fills=played.fills.height,
         denied=played.denied,
@@ -238,7 +262,12 @@ def bars_of(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tuple
     return asked_for(plan, every), notes
 
 
-def _strategy(plan: BacktestPlan, symbols: tuple[str, ...]) -> Strategy:
+def strategy_of(plan: BacktestPlan, symbols: tuple[str, ...]) -> Strategy:
+    """Make the strategy a plan names.
+
+    Raises:
+        ConfigError: it cannot be found or used.
+    """
     try:
         return make_strategy(plan.strategy, symbols, read_params(plan.params))
     except StrategyError as error:
@@ -326,6 +355,7 @@ def _run_id(asked: Mapping[str, object]) -> str:
     return hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
 
 
-def _day(ts: object) -> date:
+def day_of(ts: object) -> date:
+    """Give the day of a regular session's instant."""
     assert isinstance(ts, datetime), "ts is an instant"
     return ts.astimezone(UTC).date()

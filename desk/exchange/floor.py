@@ -16,7 +16,7 @@ The floor puts together who does the work: `lives` (the life of an order), `grou
 What a fault plan, a simulation or a test may do to a floor stands in desk/exchange/hooks.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -275,10 +275,15 @@ class Floor(Hooks):
         request = OrderRequest(symbol, str(side), "market", "day", qty=qty, source="manual")
         return self.hand.trade(request, price=price)
 
-    def go_on(self, market: Market) -> None:
-        """Play another market's bars from the next session on; its new symbols are ordinary shares."""
+    def go_on(self, market: Market, symbols: Sequence[str] = ()) -> None:
+        """Play another market's bars from the next session on.
+
+        Args:
+            market: the bars.
+            symbols: that may be traded, bars or not; these and the market's new ones are ordinary shares.
+        """
         self.market = market
-        self._assets = {symbol: _share(symbol) for symbol in market.symbols} | self._assets
+        self._assets = {symbol: _share(symbol) for symbol in (*market.symbols, *symbols)} | self._assets
 
     def _edges(self) -> list[tuple[datetime, Act]]:
         """Give the instants at which this session does something by itself."""

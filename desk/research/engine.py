@@ -143,7 +143,7 @@ class Playback:
             BooksDiffer: our books and the venue's differ, which is a defect of this program.
         """
         plan, venue, opinions = self._plan, self._venue, Opinions(said)
-        venue.floor.go_on(reel)
+        venue.floor.go_on(reel, self._symbols)
         foresight = Foresight(
             self._desk.journal,
             reel,

@@ -57,15 +57,18 @@ class Reel:
 
     provider = "backtest"
 
-    def __init__(self, frame: pl.DataFrame, *, splits: Sequence[Split] = ()) -> None:
+    def __init__(
+        self, frame: pl.DataFrame, *, splits: Sequence[Split] = (), since: date | None = None
+    ) -> None:
         """Cut a frame into arrays.
 
         Args:
             frame: columns of `RAW_SCHEMA`, sorted by (symbol, ts) and unique by them, of the regular session.
             splits: of raw bars, those that there were.
+            since: the first session to play; bars before it only say what prices were. None: the first.
 
         Raises:
-            NoBars: there is no row.
+            NoBars: there is no row to play.
         """
         if frame.height == 0:
             raise NoBars("a backtest needs at least one bar")
@@ -86,7 +89,11 @@ class Reel:
         assert isinstance(last, datetime), "ts is an instant"
         known = sessions_between(first.date() - DAY, last.date() + 2 * DAY)
         self._spans = {hours.session_date: self._span(hours) for hours in known}
-        self.sessions = tuple(hours for hours in known if self.has_bars(hours.session_date))
+        begins = date.min if since is None else since
+        played = (hours for hours in known if hours.session_date >= begins)
+        self.sessions = tuple(hours for hours in played if self.has_bars(hours.session_date))
+        if not self.sessions:
+            raise NoBars(f"a backtest needs at least one bar since {begins}")
         self._grids: tuple[date, dict[str, Ints]] = (date.min, {})
         self.splits = tuple(splits)
 

@@ -12,13 +12,16 @@ was not suffered; the exit itself counts.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from desk.research.curve import SHARE_UNITS, signed_fills
-from schemas.research import TRADE_SCHEMA
+from schemas.bars import RAW_SCHEMA
+from schemas.research import FILL_SCHEMA, TRADE_SCHEMA
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -45,6 +48,60 @@ def round_trips(fills: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
         for name, frame in _bars_of(bars, names[group : group + SYMBOLS_AT_ONCE])
     ]
     return _trips(pl.concat(parts)).sort("entered_at", *KEYS, maintain_order=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrips:
+    """What the next stretch must know of trips that are open: their fills, and their symbols' bars since."""
+
+    fills: pl.DataFrame  # FILL_SCHEMA; of one that went through zero, what opened the trip
+    bars: pl.DataFrame
+
+
+NO_TRIPS = OpenTrips(fills=pl.DataFrame(schema=FILL_SCHEMA), bars=pl.DataFrame(schema=RAW_SCHEMA))
+
+
+def extend_trips(
+    before: OpenTrips, fills: pl.DataFrame, bars: pl.DataFrame
+) -> tuple[pl.DataFrame, OpenTrips]:
+    """Give the trips that a stretch of bars closed or left open, as `round_trips`, and what is still open.
+
+    After the last stretch all of its trips count; before, those with `left_at`.
+
+    Args:
+        before: what was open before the stretch.
+        fills: FILL_SCHEMA, those of the stretch, in order of time.
+        bars: RAW_SCHEMA, those of the stretch.
+    """
+    since = pl.concat([before.fills, fills])
+    known = bars if before.bars.is_empty() else pl.concat([before.bars, bars])
+    return round_trips(since, known), _still_open(since, known)
+
+
+def _still_open(fills: pl.DataFrame, bars: pl.DataFrame) -> OpenTrips:
+    if fills.is_empty():
+        return NO_TRIPS
+    after = pl.col("units").cum_sum().over(KEYS)
+    running = signed_fills(fills).select(*KEYS, "units", row=pl.int_range(pl.len()), after=after)
+    held = running.with_columns(before=pl.col("after") - pl.col("units"))
+    opens = (pl.col("after") != 0) & ((pl.col("before").sign() * pl.col("after").sign()) <= 0)
+    last = held.group_by(*KEYS).agg(pl.col("after").last(), first=pl.col("row").filter(opens).max())
+    rows = (
+        held.join(last.filter(pl.col("after") != 0).drop("after"), on=KEYS)
+        .filter(pl.col("row") >= pl.col("first"))
+        .sort("row")
+    )
+    kept = fills[rows["row"]]
+    crossed = rows.select((pl.col("row") == pl.col("first")) & (pl.col("before") != 0)).to_series()
+    shares = [Decimal(units) / SHARE_UNITS for units in rows["after"].abs()]
+    opened = pl.Series(shares, dtype=FILL_SCHEMA["qty"])
+    kept = kept.with_columns(
+        qty=pl.when(crossed).then(opened).otherwise(pl.col("qty")),
+        fee=pl.when(crossed).then(pl.lit(0, FILL_SCHEMA["fee"])).otherwise(pl.col("fee")),
+    )
+    entries = kept.group_by("symbol").agg(entered=pl.col("ts").min())
+    seen = bars.join(entries, on="symbol").filter(pl.col("ts") >= pl.col("entered")).drop("entered")
+    return OpenTrips(fills=kept, bars=seen)
 
 
 def _bars_of(bars: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -1,15 +1,17 @@
 """Round trips: a plain loop over executions and bars gives the same, and the cases with known numbers."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from desk.metrics import Trade, attribute_pnl
-from desk.research.trades import round_trips
+from desk.research.trades import NO_TRIPS, extend_trips, round_trips
 from schemas.orders import Side
 from schemas.research import TRADE_SCHEMA
 from tests.desk.research import market
@@ -207,3 +209,25 @@ def test_symbols_done_apart_are_the_whole() -> None:
     ]
 
     assert pl.concat(parts).sort("entered_at", "strategy", "symbol", maintain_order=True).equals(whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stretches_are_the_whole(seed: int) -> None:
+    """Cut after 100, 101, 350 and 600 minutes, open trips go along: the trips are those of one piece."""
+    bars = market.make_bars(gaps=0.2, seed=seed)
+    fills = market.make_fills(bars, every=25, strategies=("a", "b"), wild=True, seed=seed)
+    whole = round_trips(fills, bars)
+    cuts = [OPEN + minutes * MINUTE for minutes in (0, 100, 101, 350, 600)] + [
+        datetime.max.replace(tzinfo=UTC)
+    ]
+    ts, before, parts = pl.col("ts"), NO_TRIPS, []
+
+    for low, high in pairwise(cuts):
+        inside = (ts >= low) & (ts < high)
+        trips, before = extend_trips(before, fills.filter(inside), bars.filter(inside))
+        parts.append(trips.filter(pl.col("left_at").is_not_null()))
+
+    still = trips.filter(pl.col("left_at").is_null())
+    found = pl.concat([*parts, still]).sort("entered_at", "strategy", "symbol", maintain_order=True)
+    assert still.height > 0
+    assert_frame_equal(found, whole, abs_tol=1e-6)
