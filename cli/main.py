@@ -21,6 +21,7 @@ from typer.exceptions import TyperException
 
 from cli.backtest import backtest
 from cli.check import check
+from cli.compare import compare
 from cli.defects import tell
 from cli.demo import demo
 from cli.doctor import doctor
@@ -52,6 +53,7 @@ app.command(rich_help_panel=TRY)(demo)
 app.command(rich_help_panel=TRY)(exchange)
 app.command(rich_help_panel=TRY)(simulate)
 app.command(rich_help_panel=RESEARCH)(backtest)
+app.command(rich_help_panel=RESEARCH)(compare)
 app.command(rich_help_panel=RESEARCH)(sweep)
 app.command(rich_help_panel=RESEARCH)(check)
 app.command(rich_help_panel=RUN)(up)
