@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tasks.backtest import Backtest
     from tasks.backtest_plan import BacktestPlan
 
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Read and play a month at a time: years of many symbols.")
+]
+
 NOTHING = "-"
 DENIALS_SHOWN = 5
 
@@ -55,9 +59,7 @@ def backtest(
     json: Annotated[Path | None, typer.Option(help="Write the run and its numbers as JSON.")] = None,
     fills: Annotated[Path | None, typer.Option(help="Write the executions as CSV.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the tear sheet, one HTML file.")] = None,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Read and play a month at a time: years of many symbols.")
-    ] = False,
+    stream: Stream = False,
     no_keep: Annotated[bool, typer.Option("--no-keep", help="Leave the run out of the warehouse.")] = False,
 ) -> None:
     """Backtest a strategy on the desk's own session, gate, order machine and ledger."""
