@@ -199,16 +199,28 @@ def test_a_piece_that_is_done_is_not_played_again(bars: Path, tmp_path: Path) ->
     assert played == everything[:1]
 
 
-def test_a_sweep_killed_in_the_middle_goes_on(bars: Path, tmp_path: Path) -> None:
+KILLED = {
+    Method.GRID: ("fast=2..40:2", "slow=41..100:2"),  # 600 sets in 16 pieces
+    Method.BAYES: ("fast=2..60", "slow=62..200:2"),  # 64 sets in each fold, in rounds of 16
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "trials", "pieces"), [(Method.GRID, None, "sets"), (Method.BAYES, 64, "fold")]
+)
+def test_a_sweep_killed_in_the_middle_goes_on(
+    bars: Path, tmp_path: Path, method: Method, trials: int | None, pieces: str
+) -> None:
     """kill -9 on the command leaves whole pieces and no process; the same command again ends the work.
 
-    Prefect's server is configured and dead all the while.
+    The result is that of a sweep nobody killed. Prefect's server is configured and dead all the while.
     """
+    asked = ["--method", method, *(["--trials", str(trials)] if trials else [])]
     config = tmp_path / "desk.yaml"
     config.write_text("store: store\n", encoding="utf-8")
     words = [
         *(sys.executable, "-m", "cli.main", "--config", str(config), "sweep", "sma_crossover"),
-        *("--bars", str(bars), "--range", "fast=2..40", "--range", "slow=41..100:2"),
+        *("--bars", str(bars), "--range", KILLED[method][0], "--range", KILLED[method][1], *asked),
         *("--train", "5", "--test", "3", "--size", "shares:10", "--workers", "2"),
     ]
     environment = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api"}  # a server that is dead
@@ -216,7 +228,7 @@ def test_a_sweep_killed_in_the_middle_goes_on(bars: Path, tmp_path: Path) -> Non
         words, cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + PATIENCE_S
-    while not (done := list((tmp_path / "store" / "sweeps").glob("*/sets-*.parquet"))):
+    while not (done := list((tmp_path / "store" / "sweeps").glob(f"*/{pieces}-*.parquet"))):
         assert time.monotonic() < deadline
         assert process.poll() is None
     children = children_of(process.pid)
@@ -240,8 +252,13 @@ def test_a_sweep_killed_in_the_middle_goes_on(bars: Path, tmp_path: Path) -> Non
     assert before.items() <= after.items()
     assert len(after) > len(before)
     found = json.loads(facts.read_text(encoding="utf-8"))
-    assert found["sets"] == 39 * 30
-    assert [fold["fills"] > 0 for fold in found["folds"]] == [True, True, True]
+    whole = made(bars, tmp_path / "whole", method=method, trials=trials, ranges=KILLED[method])
+    assert found["sweep_id"] == whole.prepared.job.sweep_id
+    assert found["sets"] == len({trial.place for trial in whole.trials})
+    choices = whole.verdict.choices
+    assert [fold["params"] for fold in found["folds"]] == [whole.params(each.best.place) for each in choices]
+    assert [fold["test"]["pnl"] for fold in found["folds"]] == [each.best.test.pnl for each in choices]
+    assert [fold["fills"] for fold in found["folds"]] == [whole.proven[number] for number in (1, 2, 3)]
 
 
 def children_of(pid: int) -> list[int]:
