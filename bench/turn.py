@@ -26,8 +26,13 @@ class Stopped(Exception):
     """A contestant failed, or was ended at a limit."""
 
 
-def take(command: Sequence[str], settings: Mapping[str, str]) -> Told:
+def take(command: Sequence[str], settings: Mapping[str, str], *, stop_s: float = STOP_S) -> Told:
     """Run a contestant; give what it told, and `whole_s`: its process, without what only we asked for.
+
+    Args:
+        command: its interpreter, script and words.
+        settings: of its environment, beside ours.
+        stop_s: seconds after which it is ended.
 
     Raises:
         Stopped: at a limit, or with the last line it said.
@@ -41,7 +46,7 @@ def take(command: Sequence[str], settings: Mapping[str, str]) -> Told:
             env={**os.environ, "PYTHONPATH": str(ROOT), **settings, STARTED: repr(start)},
         )
         over, why = Event(), []
-        watch = Thread(target=_watch, args=(process, over, why))
+        watch = Thread(target=_watch, args=(process, stop_s, over, why))
         watch.start()
         try:
             code = process.wait()
@@ -60,12 +65,12 @@ def take(command: Sequence[str], settings: Mapping[str, str]) -> Told:
     return {**told, "whole_s": whole - told["extra_s"]}
 
 
-def _watch(process: subprocess.Popen[bytes], over: Event, why: list[str]) -> None:
+def _watch(process: subprocess.Popen[bytes], stop_s: float, over: Event, why: list[str]) -> None:
     """End a process at a limit, and say which."""
     start = perf_counter()
     while not over.wait(WATCH_S):
-        if perf_counter() - start > STOP_S:
-            why.append(f"stopped after {STOP_S:g} s")
+        if perf_counter() - start > stop_s:
+            why.append(f"stopped after {stop_s:g} s")
         elif _held_gb(process.pid) > STOP_GB:
             why.append(f"stopped at {STOP_GB:g} GB after {perf_counter() - start:.0f} s")
         else:

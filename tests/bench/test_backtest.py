@@ -72,13 +72,12 @@ def test_what_fails_is_told_in_its_last_line(tmp_path: Path) -> None:
 
 def test_what_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contestant is ended at the limit of time, and the limit is named."""
-    monkeypatch.setattr("bench.turn.STOP_S", 0.0)
     monkeypatch.setattr("bench.turn.WATCH_S", 0.01)
     script = tmp_path / "stays.py"
     script.write_text("import threading; threading.Event().wait(60)")
 
     with pytest.raises(Stopped, match="stopped after 0 s"):
-        take([sys.executable, str(script)], {})
+        take([sys.executable, str(script)], {}, stop_s=0.0)
 
 
 def test_goals_are_ratios_to_the_fastest_peer() -> None:
