@@ -21,6 +21,7 @@ from schemas.account import Split
 from schemas.actions import Actions, Dividend
 from schemas.bars import RAW_SCHEMA
 from schemas.research import Costs, Size, SizeKind
+from schemas.settings import ExitsAt, ExitSettings
 from strategies.sma_crossover import SmaCrossover
 from tests.desk.research.cases import Case, Options, case
 from tests.desk.research.exact import plan_of
@@ -151,21 +152,28 @@ def test_an_order_that_rests_over_the_ex_date_is_canceled() -> None:
     assert done.equity == CASH
 
 
-def test_a_stop_is_of_the_new_shares() -> None:
+@pytest.mark.parametrize("place", list(ExitsAt), ids=lambda each: each.value)
+def test_a_stop_is_of_the_new_shares(place: ExitsAt) -> None:
     """Half the price after two for one is no loss: a stop of a tenth stays, and goes at its own level."""
     bars = flat_bars(100.0, 100.0, 50.0)
     falls = pl.col("ts") >= DAYS[2].opens_at + timedelta(hours=2)
     names = ("open", "high", "low", "close")
     bars = bars.with_columns(pl.when(falls).then(44.0).otherwise(name).alias(name) for name in names)
     split = THREE_FOR_TWO.model_copy(update={"old": Decimal(1), "new": Decimal(2)})
-    generated = held(1.0, qty=100, bars=bars)
-    generated = replace(generated, options=replace(generated.options, stop_frac=Decimal("0.1")))
+    plan = plan_of(held(1.0, qty=100, bars=bars))
+    exits = ExitSettings(stop_frac=Decimal("0.1"), at=place)
+    chosen = plan.settings.strategies[0].model_copy(update={"exits": exits})
+    settings = plan.settings.model_copy(update={"strategies": (chosen,)})
+    actions = Actions(splits=(split,))
+    plan = replace(plan, settings=settings, reel=Reel(bars, splits=(split,)), actions=actions, hashes=True)
 
-    done = played(generated, Actions(splits=(split,)))
+    done, visited = (play(replace(plan, skips=skips)) for skips in (True, False))
 
-    assert done.fills.select("ts", "side", "qty").rows()[1:] == [
-        (DAYS[2].opens_at + timedelta(hours=2, minutes=1), "sell", 200)
+    late = timedelta(minutes=0 if place is ExitsAt.AUTO else 1)  # the desk looks when the bar is over
+    assert done.fills.select("ts", "side", "qty", "price").rows()[1:] == [
+        (DAYS[2].opens_at + timedelta(hours=2) + late, "sell", 200, 44)
     ]
+    assert done.ledger_hash == visited.ledger_hash
 
 
 def test_entries_stay_out_of_a_splits_way_where_the_gate_judges() -> None:
