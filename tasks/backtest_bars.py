@@ -98,8 +98,8 @@ def action_notes(plan: BacktestPlan, actions: Actions) -> tuple[str, ...]:
     return (f"{len(actions.splits)} splits and {len(actions.dividends)} dividends of {plan.actions}",)
 
 
-def jump_words(bars: pl.DataFrame) -> tuple[str, ...]:
-    """Say which nights look like splits that nobody told of; bars sorted by (symbol, ts)."""
+def jump_words(bars: pl.DataFrame, *, remedy: str = "give --actions") -> tuple[str, ...]:
+    """Say which nights look like splits that nobody told of, and what to do; bars sorted by (symbol, ts)."""
     jumps = overnight_jumps(bars)
     if not jumps:
         return ()
@@ -108,4 +108,4 @@ def jump_words(bars: pl.DataFrame) -> tuple[str, ...]:
         for each in jumps[:JUMPS_NAMED]
     )
     more = f", and {len(jumps) - JUMPS_NAMED} more" if len(jumps) > JUMPS_NAMED else ""
-    return (f"Prices jumped over night as by a split: {named}{more}. If they are raw, give --actions.",)
+    return (f"Prices jumped over night as by a split: {named}{more}. If they are raw, {remedy}.",)

@@ -123,13 +123,16 @@ def prepare(plan: SweepPlan, settings: Settings) -> Prepared:
         bars=bars.height,
         sets=tuple(sets),
         refused=refused,
-        notes=(*notes, *_remarks(plan, sets, purge)),
+        notes=(*notes, *_remarks(plan, sets, purge, bars)),
         facts=_facts(plan, chosen, asked) | {"purge": purge, "bars": bars.height},
     )
 
 
-def _remarks(plan: SweepPlan, sets: Sequence[int], purge: int) -> Iterator[str]:
-    """Give what was done otherwise than asked."""
+def _remarks(plan: SweepPlan, sets: Sequence[int], purge: int, bars: pl.DataFrame) -> Iterator[str]:
+    """Give what was done otherwise than asked, and what looks wrong with the bars."""
+    from tasks.backtest_bars import jump_words  # as in `prepare`
+
+    yield from jump_words(bars, remedy="adjust them: a sweep does not")
     if plan.purge is not None and purge > plan.purge:
         yield f"purge {purge} sessions, not {plan.purge}: the warm-up reaches that far back"
     if plan.method is Method.RANDOM and len(sets) < _trials(plan):

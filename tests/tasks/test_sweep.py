@@ -423,6 +423,22 @@ def test_a_purge_looks_at_every_set(bars: Path, tmp_path: Path) -> None:
         assert fold.test_start - fold.train_end == 2
 
 
+def test_bars_that_look_raw_are_a_caution(bars: Path, tmp_path: Path) -> None:
+    """A night on which a price halves is named: a sweep takes its bars as adjusted."""
+    raw, prices = tmp_path / "raw.parquet", ("open", "high", "low", "close")
+    later = (pl.col("symbol") == "S00") & (pl.col("ts").dt.date() >= date(2025, 11, 18))
+    halved = [pl.when(later).then(pl.col(name) / 2).otherwise(pl.col(name)).alias(name) for name in prices]
+    pl.read_parquet(bars).with_columns(halved).write_parquet(raw)
+    settings = Settings(store=tmp_path)
+
+    (caution,) = prepare(plan_of(raw), settings).notes
+
+    assert "S00" in caution
+    assert "before 2025-11-18 (near 2 to 1)" in caution
+    assert "adjust them" in caution
+    assert prepare(plan_of(bars), settings).notes == ()
+
+
 def test_no_secret_is_written(bars: Path, tmp_path: Path) -> None:
     """The job that every process reads has the settings without keys."""
     settings = Settings.model_validate(
