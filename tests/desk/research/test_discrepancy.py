@@ -50,10 +50,10 @@ def idea() -> Strategy:
     return make_strategy(NAME, SYMBOLS, {"fast": 5, "slow": 15, "band_bps": 2.0})
 
 
-def recorded(settings: Settings, seed: int = 3) -> Recording:
+def recorded(settings: Settings, seed: int = 3, make: Callable[[], Strategy] = idea) -> Recording:
     """Trade the day in process, and give what was recorded of it."""
     place, ledger, frames = venue(seed, DAY, SYMBOLS), MemoryLedger(), Frames()
-    desk = desk_on(place, ledger, strategy=idea(), configured=settings, recorder=frames)
+    desk = desk_on(place, ledger, strategy=make(), configured=settings, recorder=frames)
     session = Session(desk, session_date=DAY, run_id="run-1")
     session.run()
     return Recording(
@@ -63,7 +63,7 @@ def recorded(settings: Settings, seed: int = 3) -> Recording:
         hours=hours(),
         warm_up=(previous_session(DAY),),
         settings=settings,
-        strategies=(idea(),),
+        strategies=(make(),),
         assets=place.assets(SYMBOLS),
     )
 
@@ -140,6 +140,17 @@ def test_a_day_with_protective_exits_is_retold(seed: int) -> None:
     each = base.strategies[0].model_copy(update={"exits": exits})
 
     told = retell(recorded(base.model_copy(update={"strategies": (each,)}), seed))
+
+    assert told.differences == ()
+    assert told.decisions > 3
+
+
+def test_a_day_of_a_strategy_with_state_is_retold() -> None:
+    """Its state is made again of the bars known then."""
+    each = configured().strategies[0].model_copy(update={"name": "opening_range"})
+    settings = configured().model_copy(update={"strategies": (each,)})
+
+    told = retell(recorded(settings, make=lambda: make_strategy("opening_range", SYMBOLS, {})))
 
     assert told.differences == ()
     assert told.decisions > 3
