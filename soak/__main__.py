@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from soak import agreement, crash, drills, endurance, exchange, mutants, sweeps
+from soak import agreement, crash, drills, endurance, exchange, mutants, streaming, sweeps
 from soak.planted import PLANTED
 
 
@@ -46,6 +46,10 @@ def _in_folder(asked: argparse.Namespace, folder: Path, console: Console) -> int
         )
         sweeps.show(ran, console)
         return 1 if sweeps.wrong(ran) else 0
+    if asked.soak == "streaming":
+        streamed = streaming.run(symbols=asked.symbols, months=asked.months, folder=folder, console=console)
+        streaming.show(streamed, console)
+        return 0 if streaming.is_good(streamed) else 1
     if asked.soak == "drills":
         stories = drills.run(
             names=asked.name or tuple(drills.DRILLS), seed=asked.seed, pace=asked.pace, folder=folder
@@ -108,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     sweeping.add_argument("--sessions", type=int, default=63)
     sweeping.add_argument("--workers", type=int, default=2)
     sweeping.add_argument("--folder", type=Path, default=None, help="where to work; default: a temporary one")
+    flowing = commands.add_parser("streaming", help="months of bars, watched for growth of memory")
+    flowing.add_argument("--symbols", type=int, default=500)
+    flowing.add_argument("--months", type=int, default=6)
+    flowing.add_argument("--folder", type=Path, default=None, help="where to work; default: a temporary one")
     planting = commands.add_parser("mutants", help="break the desk on purpose and see who notices")
     planting.add_argument("--seeds", type=int, default=60, help="that the simulation plays for each defect")
     planting.add_argument("--jobs", type=int, default=2)
