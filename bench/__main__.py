@@ -24,7 +24,7 @@ import bench
 
 Row = dict[str, Any]
 
-WIDTH = 160  # of tables that nobody looks at in a terminal
+WIDTH = 180  # of tables that nobody looks at in a terminal
 OWN_TABLES = {"contest", "profile"}  # rows with one of these are shown by their measurement
 
 
