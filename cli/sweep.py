@@ -224,6 +224,7 @@ def _show(done: "Sweep", *, by_prefect: bool) -> None:
         f"{done.prepared.name}: {tried:,} sets, {len(job.folds)} folds, {span}, {done.prepared.bars:,} bars"
     )
     tested = job.folds[0].test_end > job.folds[0].test_start
+    shown = usd if job.objective is Objective.PNL else number
     folds = grid(
         title, "train", "test", "best set", f">train {job.objective}", f">test {job.objective}",
         ">train USD", ">test USD", ">deflated", ">fills, both engines",
@@ -234,8 +235,8 @@ def _show(done: "Sweep", *, by_prefect: bool) -> None:
             day_span(job.sessions, fold.train_start, fold.train_end),
             day_span(job.sessions, fold.test_start, fold.test_end),
             set_words(done.params(best.place)),
-            number(best.train.of(job.objective)),
-            number(best.test.of(job.objective) if tested else None),
+            shown(best.train.of(job.objective)),
+            shown(best.test.of(job.objective) if tested else None),
             usd(best.train.pnl),
             usd(best.test.pnl if tested else None),
             number(choice.deflated_sharpe_frac),
@@ -243,14 +244,15 @@ def _show(done: "Sweep", *, by_prefect: bool) -> None:
         )
     out.print(folds)
     over_all = grid(
-        f"best of all folds, means of {job.objective} and USD", "set", ">train", ">test",
+        f"best of all folds, means of {job.objective} and USD", "set", ">folds", ">train", ">test",
         ">train USD", ">test USD", ">trades in tests",
     )  # fmt: skip
     for row in done.ranked()[:BEST_SHOWN]:
         over_all.add_row(
             set_words(done.params(row.place)),
-            number(row.train),
-            number(row.test),
+            f"{row.folds}",
+            shown(row.train),
+            shown(row.test if tested else None),
             usd(row.train_usd),
             usd(row.test_usd if tested else None),
             f"{row.test_trades:,}" if tested else "-",

@@ -194,6 +194,7 @@ class Rank:
     """A set over all folds: means of those where there is a number."""
 
     place: int
+    folds: int  # in which it was tried
     train: float | None  # the objective
     test: float | None
     train_usd: float
@@ -202,13 +203,17 @@ class Rank:
 
 
 def ranked(trials: Sequence[Trial], objective: Objective) -> list[Rank]:
-    """Give the sets, the best of the training first; of equals the first place."""
+    """Give the sets, the best of the training first; of equals the first place.
+
+    Sets tried in more folds come before others: one that only the best fold tried has the best mean.
+    """
     by_place: dict[int, list[Trial]] = {}
     for trial in trials:
         by_place.setdefault(trial.place, []).append(trial)
     ranks = [
         Rank(
             place=place,
+            folds=len(same),
             train=_mean([trial.train.of(objective) for trial in same]),
             test=_mean([trial.test.of(objective) for trial in same]),
             train_usd=sum(trial.train.pnl for trial in same) / len(same),
@@ -217,7 +222,9 @@ def ranked(trials: Sequence[Trial], objective: Objective) -> list[Rank]:
         )
         for place, same in by_place.items()
     ]
-    return sorted(ranks, key=lambda rank: (-(WORST if rank.train is None else rank.train), rank.place))
+    return sorted(
+        ranks, key=lambda rank: (-rank.folds, -(WORST if rank.train is None else rank.train), rank.place)
+    )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

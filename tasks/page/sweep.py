@@ -89,6 +89,7 @@ def _figures(
     job: Job, trials: Sequence[Trial], verdict: Verdict, sets: Sets, shown: tuple[Range, Range] | None
 ) -> dict[str, tuple[Figure, ...]]:
     best = [choice.best for choice in verdict.choices]
+    tested = trials if _is_tested(job) else ()
     return {
         "curve": figures_of(
             ("curve", "P&L of the chosen sets, test after test" if _is_tested(job) else "P&L of the best set",
@@ -97,7 +98,7 @@ def _figures(
         "heat": _heat(job, trials, verdict, sets, shown),
         "scatter": figures_of(
             ("agreement", "Every set in every fold: training against test",
-             plots.agreement_figure(trials, best, sets, job.objective), "See the table of sets.")
+             plots.agreement_figure(tested, best, sets, job.objective), "See the table of sets.")
         ),
         "stability": figures_of(
             ("stability", "Where in its range each choice stood",

@@ -15,7 +15,7 @@ FULL_COLOUR_QUANTILE = 0.9  # of the maps' values; those beyond it have the colo
 LOW, HIGH = "#e5484d", "#16a34a"  # losing, gaining
 OBJECTIVE_WORDS = {
     Objective.SHARPE: "Sharpe ratio",
-    Objective.PNL: "P&L in USD",
+    Objective.PNL: "P&L",
     Objective.CALMAR: "Calmar ratio",
 }
 

@@ -35,7 +35,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sweep]:
     bars = write_bars(folder)
     return {
         "walk": made(bars, folder),
-        "untested": made(bars, folder, train=None, test=None),
+        "untested": made(bars, folder, train=None, test=None, objective=Objective.PNL),
         "single": made(bars, folder, **ONE_RANGE),
         "idle": made(bars, folder, ranges=("band_bps=999,1000", "fast=5,6")),
         "bayes": made(bars, folder, method=Method.BAYES, trials=4, objective=Objective.CALMAR),

@@ -150,3 +150,13 @@ def test_the_first_difference_of_two_engines_is_named() -> None:
     assert "2.010000" in cent
     assert "the exact engine none" in str(first_difference(fills("1", "2"), fills("1")))
     assert "the screen has none" in str(first_difference(fills("1"), fills("1", "2")))
+
+
+def test_a_set_of_one_lucky_fold_does_not_stand_first() -> None:
+    """Sets tried in more folds come before those that fewer tried, whatever their means."""
+    lucky = (2, 2, [100.0, 120.0, 100.0, 120.0], [1.0, 1.0])
+    steady = [(1, fold, [10.0, 12.0, 10.0, 12.0], [1.0, 1.0]) for fold in (1, 2)]
+
+    found = ranked(trials_of(rows(lucky, *steady), FOLDS, cash=CASH), Objective.PNL)
+
+    assert [(rank.place, rank.folds) for rank in found] == [(1, 2), (2, 1)]
