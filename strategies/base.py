@@ -1,10 +1,9 @@
 """What a strategy is: a name, checked parameters, symbols, a warm-up, and an idea in one of two styles.
 
 Expressions: override `levels`, a pure function from bars to signal levels in polars. Stateful: subclass
-`StatefulStrategy` and answer `on_bar` (and, if wanted, `on_start`, `on_fill`, `on_stop`). Either way the
-desk calls `signals(bars)` with everything known so far. The stateful style replays its bars through
-a fresh state each time: a restart at noon reaches the state of a process that ran since the morning,
-because there is no other way to reach it.
+`StatefulStrategy` and answer `on_start` and `on_bar`. Either way the desk calls `signals(bars)` with
+everything known so far. The stateful style replays its bars through a fresh state each time: a restart at
+noon reaches the state of a process that ran since the morning, because there is no other way to reach it.
 
 Rules every strategy is held to by tests: a signal at a bar depends on that bar and earlier ones only
 (signals of a prefix equal signals of the whole, exactly); symbols do not influence each other through
@@ -14,9 +13,7 @@ sorted by (symbol, ts)). Sizes, prices of orders, stops and risk are not a strat
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from typing import ClassVar, NamedTuple, cast
 
 import polars as pl
@@ -134,22 +131,12 @@ class Level(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
-class SeenFill:
-    """An execution of this strategy's order; signed quantity."""
-
-    symbol: str
-    qty: Decimal
-    price: Decimal
-    filled_at: datetime
-
-
 class StatefulStrategy(Strategy):
     """The stateful style: one method a moment, state in attributes made by `on_start`.
 
     The state of a symbol may depend on all bars before it in time, of any symbol; bars of one minute come
-    in order of symbol. `on_fill` may keep notes for `on_stop` but must not change levels: levels are a
-    function of bars, so that a restart, a rehearsal and a backtest agree.
+    in order of symbol. There is no moment of a fill or of the session's end: levels are a function of bars,
+    so that a restart, a rehearsal and a backtest agree, and nothing learned there could be used.
     """
 
     @abstractmethod
@@ -159,12 +146,6 @@ class StatefulStrategy(Strategy):
     @abstractmethod
     def on_bar(self, bar: SeenBar) -> Level | None:
         """Take in one bar; give a level, or None for no opinion."""
-
-    def on_fill(self, fill: SeenFill) -> None:
-        """Learn of an execution."""
-
-    def on_stop(self) -> None:
-        """Let go at the session's end."""
 
     def levels(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Replay the bars in time order through a fresh state."""
