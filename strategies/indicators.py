@@ -100,8 +100,10 @@ def sma(column: str, *, length: int) -> pl.Expr:
 
     SMA(t) = (x(t) + ... + x(t - length + 1)) / length, over the symbol's bars, across sessions.
     """
-    # Bars are sorted, so a symbol is one run: grouping by its number takes half as long as by its name.
-    return pl.col(column).rolling_mean(length, min_samples=length).over(pl.col("symbol").rle_id())
+    # Bars are sorted, so a symbol is one run: grouping by its number takes half as long as by its name, and
+    # runs laid end to end are the frame again.
+    run = pl.col("symbol").rle_id()
+    return pl.col(column).rolling_mean(length, min_samples=length).over(run, mapping_strategy="explode")
 
 
 def session_sma(column: str, *, length: int) -> pl.Expr:
