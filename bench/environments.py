@@ -50,10 +50,11 @@ def interpreter(peer: str) -> Path:
 
 
 def _our_pins() -> str:
-    """Give the versions of the lock file, hashes left out, for the Python that runs this."""
+    """Give what we want and the lock file's versions, hashes left out, for the Python that runs this."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pins = [line.rstrip(" \\") for line in lock.splitlines() if re.match(r"[A-Za-z0-9].*==", line)]
-    return "\n".join([f"# python: {sys.version_info.major}.{sys.version_info.minor}", *pins, ""])
+    wants = [f"# {want}" for want in _our_wants()]  # its hash changes with them too
+    return "\n".join([f"# python: {sys.version_info.major}.{sys.version_info.minor}", *wants, *pins, ""])
 
 
 def _our_wants() -> list[str]:
