@@ -29,7 +29,8 @@ def look_at(browser: Any, page_text: str, *, folder: Path, width: int, scheme: s
     page.on("pageerror", lambda error: complaints.append(str(error)))
 
     page.goto(path.as_uri())
-    page.wait_for_function("document.documentElement.dataset.plots !== undefined", timeout=WAIT_MS)
+    # Not wait_for_function: when it must wait it evaluates strings, which the page's own policy forbids.
+    page.wait_for_selector("html[data-plots]", state="attached", timeout=WAIT_MS)
 
     assert [url for url in requests if not url.startswith(("blob:", "data:"))] == [path.as_uri()]
     assert complaints == []
