@@ -27,7 +27,7 @@ from desk.positions import ZERO, Position, Positions
 from desk.risk_memory import RiskMemory
 from desk.state_hash import hash_of
 from schemas import events as ev
-from schemas.orders import Fill, OrderState
+from schemas.orders import BrokerFill, Fill, OrderState
 from schemas.risk import Break, BreakKind, Latch, LatchName, TradingState
 
 MINUTE = timedelta(minutes=1)
@@ -110,7 +110,7 @@ class Portfolio:
 
     # ---- questions ------------------------------------------------------------------------
 
-    def has_execution(self, fill: Fill) -> bool:
+    def has_execution(self, fill: Fill | BrokerFill) -> bool:
         """Tell whether this execution is booked, under either of its names."""
         if fill.execution_id in self.executions:
             return True

@@ -104,6 +104,8 @@ def _write(desk: Desk, event: AnyEvent) -> None:
 
 
 def _book(desk: Desk, stated: BrokerFill, source: FillSource) -> None:
+    if desk.portfolio.has_execution(stated):
+        return  # most of what REST says was heard before
     day = booking_date(stated.filled_at)
     event = fill_event(
         desk.portfolio, stated, session_date=day, source=source, now=desk.now(), fees=desk.fees

@@ -140,7 +140,7 @@ def fill_event(
     order = order_of(
         portfolio, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id
     )
-    if order is None:
+    if order is None or portfolio.has_execution(stated):
         return None
     fill = _fill(
         stated,
@@ -149,8 +149,6 @@ def fill_event(
         client_order_id=order.intent.client_order_id,
         fees=fees,
     )
-    if portfolio.has_execution(fill):
-        return None
     return FillRecorded(at=now, fill=fill, source=source)
 
 

@@ -137,7 +137,7 @@ def test_an_order_that_is_late_fills_so_many_bars_later() -> None:
 
 def test_participation_fills_in_parts() -> None:
     """A print gives a share of its volume: a large order takes several minutes, and its parts add up."""
-    costs = Costs(participation=Decimal("0.0001"))
+    costs = Costs(participation=Decimal("0.001"))
     done = play(plan(SmaCrossover, session=HELD, costs=costs, gate=False))
 
     parts = done.fills.group_by("client_order_id", maintain_order=True).agg(pl.len(), pl.col("qty").sum())
