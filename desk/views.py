@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain
 from typing import Protocol
 
@@ -239,7 +240,13 @@ def _value(holdings: Mapping[Key, Position], market: MarketView) -> Decimal:
 
 
 def _day_trades(portfolio: Portfolio, session: SessionHours) -> int:
-    days = [session.session_date]
+    return sum(portfolio.day_trades.get(day, 0) for day in _five_sessions(session.session_date))
+
+
+@lru_cache(maxsize=16)
+def _five_sessions(last: date) -> tuple[date, ...]:
+    """Give a session's date and those of the four before it."""
+    days = [last]
     for _ in range(PDT_SESSIONS_BEFORE):
         days.append(previous_session(days[-1]).session_date)
-    return sum(portfolio.day_trades.get(day, 0) for day in days)
+    return tuple(days)
