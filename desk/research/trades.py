@@ -28,6 +28,10 @@ Ints = npt.NDArray[np.int64]
 
 KEYS = ("strategy", "symbol")
 SYMBOLS_AT_ONCE = 10  # whose bars are copied: each more costs memory, each less a walk over all bars
+# What trips need of bars; a row may stand for `count` of them that lie next to one another.
+SEEN_SCHEMA = {name: RAW_SCHEMA[name] for name in ("symbol", "ts", "low", "high", "close")} | {
+    "count": pl.Int64()
+}
 
 
 def round_trips(fills: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
@@ -37,28 +41,32 @@ def round_trips(fills: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
         fills: FILL_SCHEMA, in order of time.
         bars: RAW_SCHEMA, regular sessions, in any order; those of untraded symbols are not looked at.
     """
+    return _round_trips(fills, _seen(bars))
+
+
+def _round_trips(fills: pl.DataFrame, seen: pl.LazyFrame) -> pl.DataFrame:
+    """Give the trips of `round_trips`; `seen` is of SEEN_SCHEMA."""
     if fills.is_empty():
         return pl.DataFrame(schema=TRADE_SCHEMA)
     legs = _legs(fills)
     by_symbol = legs.partition_by("symbol", as_dict=True, maintain_order=True)
-    names = [str(name) for (name,) in by_symbol]
-    parts = [
-        _with_excursions(by_symbol[(name,)], frame)
-        for group in range(0, len(names), SYMBOLS_AT_ONCE)
-        for name, frame in _bars_of(bars, names[group : group + SYMBOLS_AT_ONCE])
-    ]
+    found = _bars_of(seen, [str(name) for (name,) in by_symbol])
+    parts = [_with_excursions(by_symbol[(name,)], bars) for name, bars in found]
     return _trips(pl.concat(parts)).sort("entered_at", *KEYS, maintain_order=True)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTrips:
-    """What the next stretch must know of trips that are open: their fills, and their symbols' bars since."""
+    """What the next stretch must know of trips that are open: their fills, and how prices went since.
+
+    Between two fills of a symbol its bars are one row, so a position held for years takes no more than one.
+    """
 
     fills: pl.DataFrame  # FILL_SCHEMA; of one that went through zero, what opened the trip
-    bars: pl.DataFrame
+    bars: pl.DataFrame  # SEEN_SCHEMA
 
 
-NO_TRIPS = OpenTrips(fills=pl.DataFrame(schema=FILL_SCHEMA), bars=pl.DataFrame(schema=RAW_SCHEMA))
+NO_TRIPS = OpenTrips(fills=pl.DataFrame(schema=FILL_SCHEMA), bars=pl.DataFrame(schema=SEEN_SCHEMA))
 
 
 def extend_trips(
@@ -74,11 +82,15 @@ def extend_trips(
         bars: RAW_SCHEMA, those of the stretch.
     """
     since = pl.concat([before.fills, fills])
-    known = bars if before.bars.is_empty() else pl.concat([before.bars, bars])
-    return round_trips(since, known), _still_open(since, known)
+    seen = pl.concat([before.bars.lazy(), _seen(bars)])
+    return _round_trips(since, seen), _still_open(since, seen)
 
 
-def _still_open(fills: pl.DataFrame, bars: pl.DataFrame) -> OpenTrips:
+def _seen(bars: pl.DataFrame) -> pl.LazyFrame:
+    return bars.lazy().select(*(name for name in SEEN_SCHEMA if name != "count"), count=pl.lit(1, pl.Int64))
+
+
+def _still_open(fills: pl.DataFrame, seen: pl.LazyFrame) -> OpenTrips:
     if fills.is_empty():
         return NO_TRIPS
     after = pl.col("units").cum_sum().over(KEYS)
@@ -99,17 +111,39 @@ def _still_open(fills: pl.DataFrame, bars: pl.DataFrame) -> OpenTrips:
         qty=pl.when(crossed).then(opened).otherwise(pl.col("qty")),
         fee=pl.when(crossed).then(pl.lit(0, FILL_SCHEMA["fee"])).otherwise(pl.col("fee")),
     )
-    entries = kept.group_by("symbol").agg(entered=pl.col("ts").min())
-    seen = bars.join(entries, on="symbol").filter(pl.col("ts") >= pl.col("entered")).drop("entered")
-    return OpenTrips(fills=kept, bars=seen)
+    return OpenTrips(fills=kept, bars=_folded(seen, kept))
 
 
-def _bars_of(bars: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+def _folded(seen: pl.LazyFrame, fills: pl.DataFrame) -> pl.DataFrame:
+    """Fold each symbol's bars from one fill to the next into one row; those before its first are left out."""
+    by_symbol = fills.partition_by("symbol", as_dict=True)
+    parts = [pl.DataFrame(schema=SEEN_SCHEMA)]
+    for name, bars in _bars_of(seen, [str(name) for (name,) in by_symbol]):
+        filled = by_symbol[(name,)]["ts"].unique().sort()
+        folded = (
+            bars.with_columns(fill=filled.search_sorted(bars["ts"], side="right"))
+            .filter(pl.col("fill") > 0)
+            .group_by("fill", maintain_order=True)
+            .agg(
+                pl.col("ts").first(),
+                pl.col("low").min(),
+                pl.col("high").max(),
+                pl.col("close").last(),
+                pl.col("count").sum(),
+            )
+        )
+        parts.append(folded.select(pl.lit(name).alias("symbol"), *list(SEEN_SCHEMA)[1:]))
+    return pl.concat(parts)
+
+
+def _bars_of(seen: pl.LazyFrame, names: list[str]) -> Iterator[tuple[str, pl.DataFrame]]:
     """Give each symbol's bars by ts; none for one that has none."""
-    chosen = bars.lazy().filter(pl.col("symbol").is_in(names)).select("symbol", "ts", "low", "high", "close")
-    found = chosen.collect().partition_by("symbol", as_dict=True, include_key=False)
-    nothing = bars.select("ts", "low", "high", "close").clear()
-    yield from ((name, found.get((name,), nothing).sort("ts")) for name in names)
+    nothing = pl.DataFrame(schema=SEEN_SCHEMA).drop("symbol")
+    for group in range(0, len(names), SYMBOLS_AT_ONCE):
+        some = names[group : group + SYMBOLS_AT_ONCE]
+        chosen = seen.filter(pl.col("symbol").is_in(some)).collect()
+        found = chosen.partition_by("symbol", as_dict=True, include_key=False)
+        yield from ((name, found.get((name,), nothing).sort("ts")) for name in some)
 
 
 def _legs(fills: pl.DataFrame) -> pl.DataFrame:
@@ -150,7 +184,7 @@ def _with_excursions(legs: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         legs: of one symbol.
-        bars: of that symbol, by ts.
+        bars: of that symbol, by ts, SEEN_SCHEMA.
     """
     legs = legs.with_columns(until=pl.col("ts").shift(-1).over(*KEYS, "trip"))
     at = bars["ts"].dt.epoch("us").to_numpy()
@@ -165,10 +199,11 @@ def _with_excursions(legs: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
     worst = np.where(seen, cash + shares * np.where(shares > 0, low, high), 0.0)
     best = np.where(seen, cash + shares * np.where(shares > 0, high, low), 0.0)
     last = bars["close"][-1] if bars.height else None
+    counted = np.append(0, bars["count"].cum_sum().to_numpy())
     return legs.with_columns(
         worst=pl.Series(worst),
         best=pl.Series(best),
-        bars=pl.Series(ends - starts),
+        bars=pl.Series(counted[ends] - counted[starts]),
         last_close=pl.lit(last, dtype=pl.Float64),
     )
 

@@ -231,3 +231,17 @@ def test_stretches_are_the_whole(seed: int) -> None:
     found = pl.concat([*parts, still]).sort("entered_at", "strategy", "symbol", maintain_order=True)
     assert still.height > 0
     assert_frame_equal(found, whole, abs_tol=1e-6)
+
+
+def test_a_trip_held_for_long_keeps_a_row_a_fill() -> None:
+    """However long it is held, what goes along is a row for each fill of its symbol, not its bars."""
+    bars = market.make_bars()
+    at = OPEN + 30 * MINUTE
+    entries = [fill("S00", minute, "buy", "1", "10") for minute in (3, 7)]
+    begun = bars.filter(pl.col("ts") < at)
+
+    trips, kept = extend_trips(NO_TRIPS, fills_of(*entries), begun)
+    trips, kept = extend_trips(kept, fills_of(), bars.filter(pl.col("ts") >= at))
+
+    assert kept.bars.height == 2
+    assert_frame_equal(trips, round_trips(fills_of(*entries), bars))
