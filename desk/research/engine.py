@@ -10,7 +10,7 @@ Each session ends with its books compared with the venue's; a difference is an e
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -50,12 +50,10 @@ FOREVER = timedelta(days=36_500)  # an order waits for its symbol's next bar, ho
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a backtest is made of."""
+class Terms:
+    """What a backtest is made of, but its bars and signals."""
 
     settings: Settings
-    reel: Reel
-    said: Mapping[str, pl.DataFrame]  # by strategy: its signals of all bars, sorted by (symbol, ts)
     strategies: Sequence[StrategyRunner]
     actions: Actions = NO_ACTIONS  # of raw bars; the reel is made with their splits
     cash: Decimal = Decimal(100_000)
@@ -66,6 +64,14 @@ class Plan:
     hashes: bool = False  # whether every event enters the ledger's hash
     proves: bool = False  # whether each session ends with the hash of the state
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Terms):
+    """What a backtest is made of."""
+
+    reel: Reel
+    said: Mapping[str, pl.DataFrame]  # by strategy: its signals of all bars, sorted by (symbol, ts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,8 @@ class Playback:
 
     def __init__(self, plan: Plan) -> None:
         """Compose the desk of a plan, whose reel is the first to be run."""
-        self._plan = plan
+        # The terms alone: a first month's bars are not to outlive it.
+        self._plan = Terms(**{each.name: getattr(plan, each.name) for each in fields(Terms)})
         self._desk, self._venue, self._ledger = _composed(plan)
         self._symbols = tuple(sorted({symbol for each in plan.strategies for symbol in each.symbols}))
         self._ex_dates = ExDates(plan.actions, self._desk, self._venue)
