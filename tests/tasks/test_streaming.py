@@ -1,8 +1,11 @@
 """`desk backtest --stream`: month after month gives what one piece gives, and forgets what is over."""
 
+import gc
+import weakref
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,9 +16,11 @@ from desk.exchange.generated import GeneratedMarket
 from desk.hours import sessions_between
 from desk.research.engine import Plan, Playback
 from desk.research.reel import Reel
+from schemas.account import SessionHours
 from schemas.research import ALPACA_COSTS, Engine
 from schemas.settings import SessionSettings, Settings, StrategySettings
 from strategies.sma_crossover import SmaCrossover
+from tasks import streaming
 from tasks.backtest import Backtest, BacktestPlan, keep, report, run_backtest
 from tasks.bar_files import BarMonths
 from tasks.streaming import run_streamed
@@ -128,6 +133,28 @@ def test_what_is_over_is_forgotten(folder: Path) -> None:
     assert min(order.planned_at for order in known.values()).date() >= date(2025, 11, 20)
     assert len(done.journal.portfolio.executions) == len(done.journal.portfolio.cumulative)
     assert len(done.journal.portfolio.executions) <= len(known)
+
+
+def test_no_months_bars_outlive_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a month is played, the bars of none before it are held, not even those of the first."""
+    made: list[weakref.ref[Reel]] = []
+    alive: list[int] = []
+
+    class Watched(Reel):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            made.append(weakref.ref(self))
+
+    def count(_: SessionHours) -> None:
+        gc.collect()
+        alive.append(sum(each() is not None for each in made))
+
+    monkeypatch.setattr(streaming, "Reel", Watched)
+    plan = BacktestPlan(strategy="opening_range", bars=folder)
+    run_streamed(plan, Settings(store=tmp_path / "store"), began=lambda _: None, after=count)
+
+    assert len(made) == 3
+    assert set(alive) == {1}
 
 
 @pytest.mark.parametrize(
