@@ -16,6 +16,7 @@ from desk.reconciler import Reconciliation, reconcile
 from desk.scribe import booking_date
 from desk.settler import snapshot
 from desk.split_watch import known_splits
+from desk.splits import hiding_places
 from schemas.account import Split
 from schemas.events import AnyEvent, BreakFound, BreakResolved, FillRecorded, PositionAdjusted
 from schemas.risk import Break, BreakKind
@@ -52,18 +53,21 @@ def books_since(desk: Desk) -> datetime:
     return since if portfolio.opened_at is None else max(since, portfolio.opened_at)
 
 
-def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, ...]:
+def level_books(
+    desk: Desk, *, adjust_max_usd: Decimal | None, after_night: bool = False
+) -> tuple[Break, ...]:
     """Record repairs and breaks until our books equal the broker's but for the breaks given back.
 
     Args:
         desk: the desk; its journal must hold the lease.
         adjust_max_usd: breaks of quantities and cash up to this are adjusted in the books at once; None
             adjusts nothing. Breaks of orders always wait for a person.
+        after_night: look for splits that no quantity shows, too; it costs a request where any may be.
 
     Raises:
         BrokerUnavailable: the broker's books could not be read.
     """
-    found = _settle_books(desk)
+    found = _settle_books(desk, after_night=after_night)
     for _ in range(LOOKS - 1):
         if not found.breaks:
             break
@@ -87,7 +91,7 @@ def level_books(desk: Desk, *, adjust_max_usd: Decimal | None) -> tuple[Break, .
     return remaining
 
 
-def _settle_books(desk: Desk) -> Reconciliation:
+def _settle_books(desk: Desk, *, after_night: bool = False) -> Reconciliation:
     """Repair until settled and give the final comparison; what a person accepted meanwhile is booked too."""
     desk.journal.catch_up()
     splits: tuple[Split, ...] | None = None  # not asked for yet
@@ -103,7 +107,7 @@ def _settle_books(desk: Desk) -> Reconciliation:
             fees=desk.fees,
         )
         if result.settled and splits is None:
-            splits = _splits_behind(desk, result.breaks)
+            splits = _splits_behind(desk, result.breaks, after_night=after_night)
             if splits:
                 continue
         if result.settled:
@@ -122,10 +126,12 @@ def _is_whole(event: AnyEvent) -> bool:
     return by_hand or isinstance(event, PositionAdjusted)
 
 
-def _splits_behind(desk: Desk, breaks: tuple[Break, ...]) -> tuple[Split, ...]:
-    """Ask whether quantities that differ were split since the books' last session."""
+def _splits_behind(desk: Desk, breaks: tuple[Break, ...], *, after_night: bool) -> tuple[Split, ...]:
+    """Ask whether quantities that differ, or might not show it, were split since the books' last session."""
     symbols = [item.key for item in breaks if item.kind is BreakKind.POSITION]
     today = booking_date(desk.now())
+    if after_night:
+        symbols += hiding_places(desk.portfolio, today=today)
     return known_splits(desk, symbols, min(desk.portfolio.session_date or today, today), today)
 
 

@@ -54,7 +54,7 @@ def recover(desk: Desk, session_date: date) -> Recovery:
     lose_pending(desk)
     settle(desk, urgent=True)
     end_never_arrived(desk)
-    breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)
+    breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd, after_night=True)
     for order, why in resting_over(desk, session_date, session_date):
         cancel(desk, order, cause=why)  # the split was announced after the close before
     grave = [item for item in breaks if _is_grave(item, desk.settings.risk.break_halt_usd)]

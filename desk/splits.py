@@ -8,6 +8,9 @@ execution to explain it. Four things follow.
   the new one in at that price by the ratio, so nothing is won or lost by it and no order is sent. A part of
   a share that the broker pays out in cash is less than one share; it comes out of the largest holding,
   and the cash is an ordinary small difference. A split is booked once: its ex-date stays with the symbol.
+  A split may leave the number as it was (one share at 3 for 2; half of one is paid in cash). Then the number
+  says nothing, so the date must: it is booked once the ex-date's trading has begun, where all that is held
+  is from before it and nothing was traded since.
 - Entries. A split that is known late, or not quite as it will be, makes every level of that day doubtful:
   entries in the symbol are refused for the session of the ex-date
   (CORPORATE_ACTION), whether or not the books were compared already. An entry that would be held over the
@@ -25,7 +28,7 @@ Left out: dividends, spin-offs and mergers, which move cash or symbols; they sho
 """
 
 from collections.abc import Sequence
-from datetime import datetime, time
+from datetime import date, datetime, time
 from decimal import ROUND_DOWN, Decimal
 
 import polars as pl
@@ -37,6 +40,7 @@ from schemas.account import BrokerSnapshot, Split
 from schemas.events import PositionAdjusted
 
 PRICES = ("open", "high", "low", "close", "vwap")
+APPLIED_BY = time(4)  # New York: trading of the ex-date begins, in new shares
 ONE_SHARE = Decimal(1)  # what is left of a share after a split is paid in cash
 
 
@@ -65,9 +69,21 @@ def split_repairs(
         if any(repair.symbol == split.symbol for repair in repairs):
             continue  # a second split of the symbol is looked at when the first is booked
         mine, broker = ours.position(split.symbol), stated.get(split.symbol, ZERO)
-        if mine != 0 and mine != broker and _explains(split, mine=mine, broker=broker):
-            repairs += _adjustments(ours, split, broker=broker, now=now)
+        if mine == 0 or not _explains(split, mine=mine, broker=broker):
+            continue
+        if mine != broker or (is_whole(mine) and _is_behind(ours, split, now=now)):
+            repairs += split_adjustments(ours, split, broker=broker, now=now)
     return tuple(repairs)
+
+
+def hiding_places(ours: Portfolio, *, today: date) -> tuple[str, ...]:
+    """Give the symbols of which a split by `today` might not show in the number of shares, sorted."""
+    edge = from_new_york(today, time())
+    qtys: dict[str, Decimal] = {}
+    for (_, symbol), position in ours.holdings().items():
+        qtys[symbol] = qtys.get(symbol, ZERO) + position.qty
+    old = {symbol for (_, symbol), at in ours.entered_at.items() if at < edge}
+    return tuple(sorted(symbol for symbol in old if is_whole(qtys.get(symbol, ZERO))))
 
 
 def _explains(split: Split, *, mine: Decimal, broker: Decimal) -> bool:
@@ -76,16 +92,38 @@ def _explains(split: Split, *, mine: Decimal, broker: Decimal) -> bool:
     return broker * mine >= 0 and ZERO <= left < ONE_SHARE
 
 
-def _adjustments(ours: Portfolio, split: Split, *, broker: Decimal, now: datetime) -> list[PositionAdjusted]:
-    """Give each holding's move, out of the old shares and into the new; together they are the broker's."""
+def _is_behind(ours: Portfolio, split: Split, *, now: datetime) -> bool:
+    """Tell whether a split to more shares has been, and all that is held is from before it."""
+    edge = starts_at(split)
+    if now < from_new_york(split.ex_date, APPLIED_BY) or split.new <= split.old:
+        return False
+    entered = [ours.entered_at.get(key) for key in ours.holdings() if key[1] == split.symbol]
+    if any(at is None or at >= edge for at in entered):
+        return False
+    mine = (order for order in ours.orders.values() if order.intent.symbol == split.symbol)
+    return not any(order.filled_qty > 0 and order.changed_at >= edge for order in mine)
+
+
+def split_adjustments(
+    ours: Portfolio, split: Split, *, broker: Decimal, now: datetime
+) -> tuple[PositionAdjusted, ...]:
+    """Give each holding's move, out of the old shares and into the new; together they are the broker's.
+
+    Args:
+        ours: our books; not changed.
+        split: which was applied.
+        broker: the signed quantity it left.
+        now: the instant of the adjustments.
+    """
     held = [
         (name, position) for (name, symbol), position in ours.holdings().items() if symbol == split.symbol
     ]
     held.sort(key=lambda each: (-abs(each[1].qty), each[0]))
     lot = WHOLE_LOT if is_whole(broker) else FRACTIONAL_LOT
     after = [(position.qty * split.new / split.old).quantize(lot, ROUND_DOWN) for _, position in held]
-    after[0] += broker - sum(after, ZERO)
-    return [
+    if held:
+        after[0] += broker - sum(after, ZERO)
+    return tuple(
         PositionAdjusted(
             at=now,
             strategy=name,
@@ -101,7 +139,7 @@ def _adjustments(ours: Portfolio, split: Split, *, broker: Decimal, now: datetim
             (qty, position.avg_price * split.old / split.new),
         )
         if change != 0
-    ]
+    )
 
 
 def starts_at(split: Split) -> datetime:

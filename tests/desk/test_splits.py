@@ -113,6 +113,91 @@ def test_a_split_is_booked_once() -> None:
     assert books.risk.splits == {"AAPL": DAY}
 
 
+NEXT_DAY, NEXT_NOON = DAY + timedelta(days=1), NOON + timedelta(days=1)
+SMALL = [("3", "2"), ("11", "10"), ("21", "20")]
+
+
+@pytest.mark.parametrize("ratio", SMALL, ids=":".join)
+@pytest.mark.parametrize("sign", [1, -1], ids=["long", "short"])
+@pytest.mark.parametrize("qty", range(1, 21))
+def test_a_split_that_leaves_the_number_of_shares_is_booked_once(
+    qty: int, sign: int, ratio: tuple[str, str]
+) -> None:
+    """One share at 3 for 2 stays one, half of one is paid in cash: its price is that of a new share."""
+    books = held(("demo", sign * qty, "330"))
+    after = sign * int(D(qty) * D(ratio[0]) / D(ratio[1]))
+    found = split(*ratio, ex_date=NEXT_DAY)
+
+    at_night = NEXT_NOON.replace(hour=7)  # 02:00 or 03:00 in New York
+    before = [split_repairs(books, stated(str(sign * qty)), [found], now=now) for now in (NOON, at_night)]
+    first, again = (split_repairs_folded(books, str(after), found) for _ in range(2))
+
+    assert before == [(), ()]
+    assert [event.qty_change for event in first] == [-sign * qty, after]
+    assert again == ()
+    assert books.risk.splits == {"AAPL": NEXT_DAY}
+    [position] = books.holdings().values()
+    assert position.qty == after
+    assert abs(position.avg_price - 330 * D(ratio[1]) / D(ratio[0])) < D("1e-20")
+    assert books.realized_pnl() == 0
+
+
+def split_repairs_folded(books: Portfolio, theirs: str, found: Split) -> tuple[ev.PositionAdjusted, ...]:
+    """Give the repairs of the day after the books were made, and fold them in."""
+    repairs = split_repairs(books, stated(theirs), [found], now=NEXT_NOON)
+    for event in repairs:
+        books.apply(event)
+    return repairs
+
+
+@pytest.mark.parametrize("ratio", SMALL, ids=":".join)
+@pytest.mark.parametrize("qty", range(1, 21))
+def test_a_split_the_broker_has_not_applied_is_not_booked(qty: int, ratio: tuple[str, str]) -> None:
+    """The ex-date has begun and the broker's number would change: what it states is in old shares still."""
+    books = held(("demo", qty, "330"))
+    changes = int(D(qty) * D(ratio[0]) / D(ratio[1])) != qty
+
+    found = split_repairs_folded(books, str(qty), split(*ratio, ex_date=NEXT_DAY))
+
+    assert (found == ()) is changes
+
+
+@pytest.mark.parametrize(
+    ("books", "theirs"),
+    [
+        (held(("demo", 1, "200")), "1"),
+        (held(("demo", 3, "200")), "3"),
+        (held(("demo", 1, "200"), ("other", 2, "200")), "3"),
+    ],
+    ids=["bought after the split", "more of them", "of two strategies"],
+)
+def test_shares_of_the_ex_date_are_new_ones(books: Portfolio, theirs: str) -> None:
+    """What was bought on the ex-date was bought at the new price; the same number says nothing."""
+    assert repaired(books, theirs, split("11", "10")) == ()
+
+
+def test_shares_added_on_the_ex_date_leave_the_split_alone() -> None:
+    """Five from before and two from after 11 for 10: no ratio is right for all seven, so none is booked."""
+    books = held(("demo", 5, "110"))
+    more = intent("mqd-more", strategy="demo", qty="2")
+    for event in (planned(more), filled(more, "x-more", "2", price="100")):
+        books.apply(event.model_copy(update={"at": NEXT_NOON}))
+
+    assert split_repairs_folded(books, "7", split("11", "10", ex_date=NEXT_DAY)) == ()
+
+
+def test_part_of_a_share_that_stays_was_not_split() -> None:
+    """A position of half a share is not paid out by 3 for 2: the broker would state three quarters."""
+    books = held(("demo", 1, "330"))
+    books.apply(
+        ev.PositionAdjusted(
+            at=NOON, strategy="demo", symbol="AAPL", qty_change=D("-0.5"), price=D(330), cause="half"
+        )
+    )
+
+    assert split_repairs_folded(books, "0.5", split("3", "2", ex_date=NEXT_DAY)) == ()
+
+
 def test_the_best_price_of_old_shares_is_forgotten() -> None:
     """A trailing exit starts anew: 200 before a 2 for 1 is no high of shares that cost 50."""
     books = held(("demo", 100, "100"))
@@ -157,6 +242,30 @@ def test_i9_start_up_after_a_split_adjusts_the_books_and_does_not_halt() -> None
     adjusted = kinds(ledger, ev.PositionAdjusted)
     assert {event.split_on for event in adjusted} == {SHORT_DAY}
     assert not kinds(ledger, ev.BreakFound)
+    assert r.desk_on(place, ledger).portfolio.state_hash() == desk.portfolio.state_hash()
+
+
+def test_start_up_books_a_split_that_no_quantity_shows() -> None:
+    """Held over the night, 1001 for 1000 in the morning: no quantity shows it, the price is new."""
+    place, ledger = short_venue(), r.new_ledger()
+    desk = r.desk_on(place, ledger, configured=OVERNIGHT, strategy=Holder())
+    run_short(desk)
+    symbol = desk.portfolio.held_symbols()[0]
+    before = desk.portfolio.holdings()[("churner", symbol)]
+    monday = split("1001", "1000", symbol, MONDAY)
+    place.announced = (monday,)
+    friday_evening = r.desk_on(place, ledger, configured=OVERNIGHT)
+    recover(friday_evening, SHORT_DAY)
+    assert kinds(ledger, ev.PositionAdjusted) == []
+    place.sleep_until(CLOSE + timedelta(days=2, hours=20, minutes=20))
+
+    desk = r.desk_on(place, ledger, configured=OVERNIGHT)
+    for _ in range(2):
+        recover(desk, MONDAY)
+
+    after = desk.portfolio.holdings()[("churner", symbol)]
+    assert len(kinds(ledger, ev.PositionAdjusted)) == 2
+    assert (after.qty, after.avg_price) == (before.qty, before.avg_price * 1000 / 1001)
     assert r.desk_on(place, ledger).portfolio.state_hash() == desk.portfolio.state_hash()
 
 
