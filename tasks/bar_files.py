@@ -155,20 +155,20 @@ def _files(path: Path, *, symbols: Sequence[str], newest: int | None) -> list[Pa
     found = sorted(path.rglob("*.parquet"))
     if not found:
         raise ConfigError(f"--bars {path}: no .parquet file in it or below it")
-    dated = [file for file in found if _date_of(file) is not None]
-    chosen = [file for file in found if file not in set(dated)]
-    for folder in sorted({file.parent for file in dated}):
-        if symbols and folder != path and folder.name not in symbols:
-            continue
-        days = [file for file in dated if file.parent == folder]
-        chosen += days if newest is None else days[-newest:]
+    dated: dict[Path, list[Path]] = {}  # by folder
+    chosen = []
+    for file in found:
+        if _date_of(file) is None:
+            chosen.append(file)
+        else:
+            dated.setdefault(file.parent, []).append(file)
+    for folder, days in dated.items():
+        if not symbols or folder == path or folder.name in symbols:
+            chosen += days if newest is None else days[-newest:]
     if not chosen:
-        raise NoBars(f"{path}: no folder of {listed(list(symbols))}; there are {listed(_folders(dated))}")
+        folders = sorted({folder.name for folder in dated})
+        raise NoBars(f"{path}: no folder of {listed(list(symbols))}; there are {listed(folders)}")
     return sorted(chosen)
-
-
-def _folders(files: Sequence[Path]) -> list[str]:
-    return sorted({file.parent.name for file in files})
 
 
 def _date_of(file: Path) -> date | None:

@@ -1,5 +1,6 @@
 """Bars in Parquet: one file or a folder, the regular session only, and what is wrong in one line."""
 
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -109,3 +110,32 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         read_bars(tmp_path / "bad.parquet")
     with pytest.raises(BadBatch, match=r"short\.parquet: column close is missing"):
         read_bars(tmp_path / "short.parquet")
+
+
+def test_the_work_grows_with_the_files(tmp_path: Path) -> None:
+    """A file of each day of many symbols is looked at once, and not once for every other."""
+    few, many = (calls_of_files(tmp_path / str(folders), folders) for folders in (10, 40))
+
+    assert few > 0
+    assert many < 5 * few
+
+
+def calls_of_files(place: Path, folders: int) -> int:
+    """Count the calls it takes to find ten files in each of some folders, which cannot be read."""
+    for number in range(folders):
+        (place / f"S{number}").mkdir(parents=True)
+        for day in range(10, 20):
+            (place / f"S{number}" / f"2024-01-{day}.parquet").touch()
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        with pytest.raises(BadBatch):
+            read_bars(place)
+    finally:
+        sys.setprofile(None)
+    return calls
