@@ -34,7 +34,7 @@ from typing import assert_never
 
 from desk.desk import Desk
 from desk.money import FRACTION_STEP, ZERO, plain, usd
-from desk.risk_memory import ClosedTrade, RiskMemory
+from desk.risk_memory import ClosedTrade, High, RiskMemory
 from schemas.events import ProtectionSet
 from schemas.protections import CoolDown, LowProfit, MaxDrawdown, Protection, StopGuard
 from schemas.risk import ProtectionScope
@@ -61,6 +61,11 @@ def due(protections: Sequence[Protection], memory: RiskMemory, *, now: datetime)
         now: the instant; a pause that would be over by now does not begin.
     """
     return tuple(event for each in protections for event in _due(each, memory, now) if event.until > now)
+
+
+def highest(protection: MaxDrawdown, memory: RiskMemory, *, now: datetime) -> Decimal:
+    """Give the equity, USD, that a fall is measured from at an instant; 0 where none is remembered."""
+    return next((high.equity for high in _highs(protection, memory, now=now)), ZERO)
 
 
 def _due(protection: Protection, memory: RiskMemory, now: datetime) -> Iterator[ProtectionSet]:
@@ -150,11 +155,7 @@ def _profit(
 
 
 def _drawdown(protection: MaxDrawdown, memory: RiskMemory, now: datetime) -> Iterator[ProtectionSet]:
-    spent = memory.spent.get((protection.called, ""))
-    since = now - timedelta(minutes=protection.within_minutes)
-    if spent is not None:
-        since = max(since, spent.at)
-    highs = [high for high in memory.highs if high.at >= since]
+    highs = _highs(protection, memory, now=now)
     if not highs or highs[0].equity <= 0:
         return
     peak, last = highs[0], highs[-1]
@@ -176,6 +177,15 @@ def _drawdown(protection: MaxDrawdown, memory: RiskMemory, now: datetime) -> Ite
         limit=protection.max_frac,
         cause=cause,
     )
+
+
+def _highs(protection: MaxDrawdown, memory: RiskMemory, *, now: datetime) -> list[High]:
+    """Give the equities that a fall is measured by at an instant, the peak first and the newest last."""
+    since = now - timedelta(minutes=protection.within_minutes)
+    spent = memory.spent.get((protection.called, ""))
+    if spent is not None:
+        since = max(since, spent.at)
+    return [high for high in memory.highs if high.at >= since]
 
 
 def _pause(

@@ -2,17 +2,18 @@
 
 The plain loop (tests/answers/reference_loop.py) was written without looking at the others. All four must
 fill alike: instant of the bar, symbol, side, quantity, price and fee. Skipping must not change the ledger
-either, to the last byte.
+either, to the last byte, and the same under protections and a loss limit that the case reaches.
 """
 
 import multiprocessing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.progress import track
 
+from desk.research import engine
 from tests.desk.research.cases import Case, case
-from tests.desk.research.exact import played
+from tests.desk.research.exact import played, protected
 from tests.desk.research.test_screen import screened
 
 COLUMNS = ("ts", "symbol", "side", "qty", "price", "fee")
@@ -42,6 +43,9 @@ def play(seed: int) -> Told:
     differs = [f"{way}: {_first(rows, wanted)}" for way, rows in ways.items() if rows != wanted]
     if skipped.ledger_hash != visited.ledger_hash:
         differs.append("skipping changes the ledger")
+    plan = replace(protected(made), hashes=True)
+    if engine.play(plan).ledger_hash != engine.play(replace(plan, skips=False)).ledger_hash:
+        differs.append("skipping changes the ledger under protections")
     return Told(seed, len(wanted), tuple(differs))
 
 

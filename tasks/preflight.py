@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,8 +33,9 @@ from desk.errors import (
     WarehouseUnavailable,
 )
 from desk.hours import FIRST_DAY, LAST_DAY, new_york, sessions_between
-from desk.ports import Broker
+from desk.ports import Broker, StrategyRunner
 from desk.recovery import CLOCK_SKEW_MAX
+from desk.warm_up import warm_up_sessions
 from schemas.settings import ClockKind, Mode, Settings
 from strategies import registry
 from tasks.configuration import config_path, load_settings, require_secrets
@@ -232,6 +233,11 @@ def _broker(settings: Settings) -> Iterator[Check]:
         ("symbols", lambda: _symbols(settings, broker)),
     ):
         yield _asked(name, check)
+    try:
+        made = make_strategies(settings)
+    except ConfigError:
+        return  # said above
+    yield _asked("warm-up", lambda: warm_up_check(made, broker))
 
 
 def _asked(name: str, check: Callable[[], Check]) -> Check:
@@ -286,6 +292,18 @@ def _calendar(broker: Broker) -> Check:
             "calendar", Level.FAIL, f"ours and the broker's differ on {days}", "do not trade those days"
         )
     return Check("calendar", Level.OK, f"{len(ours)} sessions to {last} agree")
+
+
+def warm_up_check(strategies: Iterable[StrategyRunner], broker: Broker) -> Check:
+    """Hold the bars that each strategy needs before it speaks to the sessions a desk loads."""
+    day, shown = new_york(broker.clock().now).date(), []
+    for each in strategies:
+        try:
+            sessions = warm_up_sessions(each.warm_up, day)
+        except ConfigError as error:
+            return Check("warm-up", Level.FAIL, f"{each.name}: {error}", "let it look back less far")
+        shown.append(f"{each.name} {each.warm_up:,} bars, sessions to load: {len(sessions)}")
+    return Check("warm-up", Level.OK, "; ".join(shown))
 
 
 def _symbols(settings: Settings, broker: Broker) -> Check:

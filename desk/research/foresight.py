@@ -8,7 +8,10 @@ for a change of a position, or the value of what is held reaches a limit. All th
   zero on none. Its next minute is found in the array of signs;
 - while positions are held and limits or protections apply, the account's value at each coming minute is one
   product of arrays. The first minute is visited at which it falls to a limit, or has moved so far from the
-  value recorded last that the drawdown protection should know it (`MOVE_FRAC`);
+  value recorded last that the drawdown protection should know it (`MOVE_FRAC`), whose peak is a recorded
+  value. If what is recorded begins a pause, it begins at the look after it;
+- a pause for low profit begins without an execution when a good trade is too old to count any more. The
+  minute of that instant is visited, and the one before it, so that the desk looks at the same seconds;
 - the minute before the close-out, every minute of positions with protective exits that the desk watches, and
   the session's last.
 
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 
 from desk.hours import minutes
 from desk.journal import Journal
+from desk.protections import due, highest
 from desk.reentry import stopped_out
 from desk.research.opinions import SILENT, Opinions
 from desk.research.reel import Reel
@@ -32,11 +36,13 @@ from desk.rhythm import Rhythm
 from desk.sizer import Key
 from desk.tape import microseconds
 from schemas.account import SessionHours
+from schemas.protections import LowProfit, MaxDrawdown
 from schemas.settings import Settings
 
 MINUTE = timedelta(minutes=1)
 MOVE_FRAC = 0.0025  # of equity: a sixtieth of the drawdown (15 %) that pauses entries by default
 NEAR_USD = 1.0  # values this near a limit are looked at by the desk itself, in Decimals
+HALF_TICK_USD = 0.005  # by so much a price may be rounded in between, of each share
 NEVER = 1 << 30
 STOPPED = 8  # stands for the position of what a protective exit closed: every opinion must be seen
 
@@ -85,6 +91,13 @@ class Foresight(Rhythm):
         self._seen = 0  # the ledger's seq when the last minute was over
         self._hours: SessionHours | None = None
         self._edges: tuple[datetime, ...] = ()
+        protections = settings.protections if limited else ()
+        self._drawdowns = [each for each in protections if isinstance(each, MaxDrawdown)]
+        self._within = [
+            timedelta(minutes=each.within_minutes) for each in protections if isinstance(each, LowProfit)
+        ]
+        self._delay = timedelta(seconds=settings.session.bar_delay_s)
+        self._place = self._before = -1  # the place at hand, and the one visited before it
         self._looked = (-1, -1)  # the seq and the place that the two below are of
         self._held: Signs = np.empty(0, dtype=np.int8)  # by opinion: the sign of the position
         self._next: Places = np.empty(0, dtype=np.int64)  # by opinion: the next minute that contradicts it
@@ -103,16 +116,20 @@ class Foresight(Rhythm):
         self._by_minute = {}
         self._seen = self._journal.seq
         place = 0
+        self._place = -1
         while place < len(edges):
             if self._skips:  # the last minute always: the session ends when it is over
                 place = min(self._due(place), len(edges) - 1)
+            self._before, self._place = self._place, place
             yield edges[place]
             self._seen = self._journal.seq
             place += 1
 
     def is_calm(self) -> bool:
         """Tell whether nothing can happen before the next minute to visit."""
-        return self._skips and not self._is_busy() and not self._is_guarded()
+        if not self._skips or self._is_busy() or self._is_guarded():
+            return False
+        return not self._is_falling(self._before) and self._ageing(self._before) > self._place
 
     def is_marked(self, minute: datetime) -> bool:
         """Tell whether the minute's value is recorded: something happened, it has moved, exits watch it."""
@@ -124,10 +141,10 @@ class Foresight(Rhythm):
 
     def _due(self, place: int) -> int:
         """Give the first place at or after `place` in which something can happen."""
-        if self._is_busy():
+        if self._is_busy() or self._is_falling(place - 1):
             return place
         self._look_ahead(place)
-        found = int(self._next.min(initial=NEVER))
+        found = min(int(self._next.min(initial=NEVER)), max(place, self._ageing(place - 1) - 1))
         if self._journal.portfolio.positions.held:
             if self._is_guarded():
                 return place
@@ -144,6 +161,32 @@ class Foresight(Rhythm):
     def _is_guarded(self) -> bool:
         """Tell whether a position is held whose protective exits the desk watches."""
         return any(strategy in self._guarded for strategy, _ in self._journal.portfolio.holdings())
+
+    def _is_falling(self, place: int) -> bool:
+        """Tell whether the value recorded when a place was over begins a pause, at the next look."""
+        return place >= 0 and bool(
+            due(self._drawdowns, self._journal.portfolio.risk, now=self._decided(place))
+        )
+
+    def _decided(self, place: int) -> datetime:
+        """Give the instant at which a place is decided."""
+        return self._edges[0] + (place + 1) * MINUTE + self._delay
+
+    def _ageing(self, place: int) -> int:
+        """Give the first place decided after a trade grew too old to count, but not before `place` was.
+
+        Args:
+            place: -1 for the time before the session's first minute was decided.
+        """
+        found = NEVER
+        trades, first = self._journal.portfolio.risk.trades, self._decided(0)
+        for within in self._within:
+            counted = self._decided(place) - within
+            oldest = 0 if place < 0 else bisect_right(trades, counted, key=lambda trade: trade.closed_at)
+            if oldest < len(trades):
+                late = trades[oldest].closed_at + within - first
+                found = min(found, max(place + 1, -(-late // MINUTE)))
+        return found
 
     def _leaving(self, place: int) -> int:
         """Give the minute from whose end on positions are closed out; NEVER where they are held overnight."""
@@ -208,20 +251,24 @@ class Foresight(Rhythm):
         if not self._limited or newest is None or memory.day is None:
             return np.zeros(len(self._edges), dtype=np.bool_)
         own = np.full(len(self._edges), float(portfolio.cash))
-        broker = own.copy()
+        broker, near = own.copy(), NEAR_USD
         for (_, symbol), position in portfolio.holdings().items():
             closes, marks = self._prices(symbol)
             own += float(position.qty) * closes
             broker += float(position.qty) * marks
+            near += float(abs(position.qty)) * HALF_TICK_USD
         worse = np.minimum(own, broker)
         floor = float(memory.day.own) - float(limits.daily_loss_usd)
         if memory.week is not None:
             floor = max(floor, float(memory.week.own) - float(limits.weekly_loss_usd))
         if memory.peak is not None:
             floor = max(floor, float(memory.peak.own) * (1.0 - float(limits.drawdown_max_frac)))
+        for each in self._drawdowns:
+            high = highest(each, memory, now=self._edges[0])
+            floor = max(floor, float(high) * (1.0 - float(each.max_frac)))
         last = float(newest.own)
         has_moved = np.abs(own - last) >= MOVE_FRAC * abs(last)
-        found: Flags = np.logical_or(worse <= floor + NEAR_USD, has_moved)
+        found: Flags = np.logical_or(worse <= floor + near, has_moved)
         return found
 
     def _prices(self, symbol: str) -> tuple[Floats, Floats]:

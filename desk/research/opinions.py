@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from desk.hours import minutes
-from desk.money import fraction
+from desk.money import FRACTION_STEP, fraction
 from desk.sizer import Key, Level
 from desk.tape import MINUTE_US, microseconds
 from schemas.account import SessionHours
@@ -44,7 +44,8 @@ class Said:
         self.rows = np.full(count, -1, dtype=np.int64)
         self.rows[places] = np.arange(low, high)
         self.signs = np.full(count, SILENT, dtype=np.int8)
-        self.signs[places] = np.sign(self.target[low:high]).astype(np.int8)
+        steps = np.rint(self.target[low:high] / float(FRACTION_STEP))  # as `fraction` rounds it
+        self.signs[places] = np.sign(steps).astype(np.int8)
 
     def level(self, place: int) -> Level | None:
         """Give the level of a minute of the session; None where there is none."""

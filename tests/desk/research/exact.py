@@ -1,12 +1,15 @@
 """Generated cases played by the exact engine."""
 
+import random
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
 
 from desk.research.engine import Plan, Played, play
 from desk.research.reel import Reel
-from schemas.risk import RiskLimits
+from schemas.protections import CoolDown, LowProfit, MaxDrawdown, Protection, StopGuard
+from schemas.risk import ProtectionScope, RiskLimits
 from schemas.settings import EntryOrder, ExitsAt, ExitSettings, SessionSettings, Settings, StrategySettings
 from schemas.signals import SIGNAL_SCHEMA
 from tests.desk.research.cases import Case
@@ -88,6 +91,30 @@ def plan_of(case: Case, **how: object) -> Plan:
         costs=case.options.costs,
         **how,  # type: ignore[arg-type]
     )
+
+
+def protected(case: Case) -> Plan:
+    """Give a case's plan under protections and a daily limit that its small profits and losses reach."""
+    chance = random.Random(case.seed)
+    scope = chance.choice(list(ProtectionScope))
+    every: list[Protection] = [
+        LowProfit(
+            trades=chance.randint(1, 3),
+            within_minutes=chance.choice((3, 17, 61, 1440)),
+            required_usd=Decimal(chance.choice((-5, 0, 1, 20))),
+            pause_minutes=chance.choice((2, 30, 90)),
+            scope=scope,
+        ),
+        CoolDown(loss_usd=Decimal(chance.choice((1, 50))), pause_minutes=chance.choice((1, 20)), scope=scope),
+        StopGuard(stops=1, within_minutes=30, pause_minutes=chance.choice((5, 60)), scope=scope),
+        MaxDrawdown(
+            max_frac=Decimal(chance.choice(("0.00003", "0.0004"))), within_minutes=45, pause_minutes=15
+        ),
+    ]
+    plan = plan_of(case)
+    risk = plan.settings.risk.model_copy(update={"daily_loss_usd": Decimal(chance.choice((300, 10**6)))})
+    kept = {"protections": tuple(each for each in every if chance.random() < 0.6), "risk": risk}
+    return replace(plan, settings=plan.settings.model_copy(update=kept))
 
 
 def played(case: Case, **how: object) -> Played:

@@ -21,7 +21,7 @@ from strategies.rsi import RsiReversion
 from strategies.sma_crossover import SmaCrossover
 from strategies.vwap_mean_reversion import VwapMeanReversion
 from tests.desk.research.cases import Case, case
-from tests.desk.research.exact import played
+from tests.desk.research.exact import played, protected
 
 SHIPPED: tuple[type[Strategy], ...] = (Bollinger, OpeningRange, RsiReversion, SmaCrossover, VwapMeanReversion)
 SYMBOLS = ("F", "KO", "NIO", "QQQ")
@@ -94,6 +94,24 @@ def test_skipping_changes_nothing_of_a_generated_case(seed: int) -> None:
 
     assert skipped.ledger_hash == visited.ledger_hash
     assert skipped.fills.equals(visited.fills)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_skipping_changes_nothing_under_protections(seed: int) -> None:
+    """A pause may begin without a fill, when a good trade is too old to count: the minute is visited."""
+    plan = replace(protected(case(seed)), hashes=True)
+    skipped, visited = (play(replace(plan, skips=each)) for each in (True, False))
+
+    assert skipped.denials == visited.denials
+    assert skipped.ledger_hash == visited.ledger_hash
+    assert skipped.fills.equals(visited.fills)
+
+
+def test_the_generated_protections_pause_entries() -> None:
+    """What the test above plays is more than once refused by a protection."""
+    refused = [play(protected(case(seed))).denials.get("protection", 0) for seed in range(8)]
+
+    assert sum(map(bool, refused)) >= 3
 
 
 def test_a_backtests_ledger_replays_to_its_books() -> None:
