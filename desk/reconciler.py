@@ -169,9 +169,10 @@ def _foreign_fills(
 ) -> _Foreign:
     foreign: _Foreign = {}
     for stated in theirs.fills:
-        mine = order_of(ours, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id)
+        if order_of(ours, broker_order_id=stated.broker_order_id, client_order_id=stated.client_order_id):
+            continue
         event = external_fill(stated, session_date=session_date_at(stated.filled_at), now=now)
-        if mine is None and not ours.has_execution(event.fill):
+        if not ours.has_execution(event.fill):
             foreign.setdefault(stated.symbol, []).append(event)
     return foreign
 
