@@ -1,5 +1,6 @@
 """Which bars a backtest plays, and which its strategy is shown before them."""
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 
 import polars as pl
@@ -7,13 +8,13 @@ import polars as pl
 from data.bars_between import read_bars_between
 from desk.errors import ConfigError, NoBars
 from desk.hours import from_new_york
-from desk.research.shares import overnight_jumps
+from desk.research.shares import Jump, overnight_jumps
 from desk.warm_up import warm_up_sessions
 from schemas.actions import Actions
 from schemas.settings import Settings
 from strategies.base import Strategy
 from tasks.backtest_plan import BacktestPlan
-from tasks.bar_files import read_bars, regular
+from tasks.bar_files import left_out, read_bars, regular
 from tasks.store import warehouse_path
 
 ONE_DAY = timedelta(days=1)
@@ -32,13 +33,8 @@ def bars_there(plan: BacktestPlan, settings: Settings) -> tuple[pl.DataFrame, tu
         raise ConfigError(f"--start {plan.start} is after --end {plan.end}")
     if plan.bars is None:
         return regular(read_bars_between(warehouse_path(settings), symbols=plan.symbols)), ()
-    notes: list[str] = []
     read = read_bars(plan.bars, symbols=plan.symbols)
-    if read.impossible:
-        notes.append(f"{read.impossible:,} rows that cannot be bars left out")
-    if read.outside:
-        notes.append(f"{read.outside:,} rows outside regular sessions left out")
-    return read.frame, tuple(notes)
+    return read.frame, left_out(impossible=read.impossible, outside=read.outside)
 
 
 def asked_for(plan: BacktestPlan, every: pl.DataFrame) -> pl.DataFrame:
@@ -100,7 +96,11 @@ def action_notes(plan: BacktestPlan, actions: Actions) -> tuple[str, ...]:
 
 def jump_words(bars: pl.DataFrame, *, remedy: str = "give --actions") -> tuple[str, ...]:
     """Say which nights look like splits that nobody told of, and what to do; bars sorted by (symbol, ts)."""
-    jumps = overnight_jumps(bars)
+    return words_of_jumps(overnight_jumps(bars), remedy=remedy)
+
+
+def words_of_jumps(jumps: Sequence[Jump], *, remedy: str) -> tuple[str, ...]:
+    """Say which nights look like splits, and what to do."""
     if not jumps:
         return ()
     named = "; ".join(

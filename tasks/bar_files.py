@@ -6,8 +6,7 @@ may lack. Files named by a date (`AAPL/2025-11-26.parquet`) are opened only wher
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from itertools import pairwise
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,17 @@ import polars as pl
 
 from desk.errors import BadBatch, ConfigError, NoBars
 from desk.exchange.market import listed, raw_frame
-from desk.hours import FIRST_DAY, LAST_DAY, from_new_york, new_york, sessions_between
+from desk.hours import FIRST_DAY, LAST_DAY, session_hours, sessions_between
 from desk.tape import microseconds
-from schemas.bars import possible_bar
+from schemas.bars import RAW_SCHEMA, possible_bar
 
 DAY = timedelta(days=1)
-MICROSECOND = timedelta(microseconds=1)
 DAY_US = 86_400_000_000
+TICKS_A_DAY = {"ms": DAY_US // 1000, "us": DAY_US, "ns": DAY_US * 1000}
 EPOCH = date(1970, 1, 1)
+# Days are numbered from there. Rows of before 1900 or after 2199 count as of the first or the last of these:
+# no bar is so old, and Python's dates end where a column's need not.
+FIRST_NUMBER, END_NUMBER = ((date(year, 1, 1) - EPOCH).days for year in (1900, 2200))
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class ReadBars:
     frame: pl.DataFrame
     impossible: int  # rows that cannot be bars, and second ones of a minute
     outside: int  # rows outside the regular session
+
+
+def left_out(*, impossible: int, outside: int) -> tuple[str, ...]:
+    """Say how many rows were left out, and why."""
+    found = (
+        (impossible, f"{impossible:,} rows that cannot be bars left out"),
+        (outside, f"{outside:,} rows outside regular sessions left out"),
+    )
+    return tuple(words for count, words in found if count)
 
 
 def read_bars(path: Path, *, symbols: Sequence[str] = (), newest: int | None = None) -> ReadBars:
@@ -63,7 +74,7 @@ class BarMonths:
     def __init__(
         self, path: Path, *, symbols: Sequence[str] = (), start: date | None = None, end: date | None = None
     ) -> None:
-        """Look at what is there, without reading the bars.
+        """Look at what is there, and read on until every symbol has a bar of a regular session.
 
         Args:
             path: a file, or a folder that has files in it or below it.
@@ -73,44 +84,122 @@ class BarMonths:
 
         Raises:
             ConfigError: there is no such path, or no Parquet file below it.
-            NoBars: there is nothing of those symbols and days.
+            NoBars: there is nothing of those symbols, or of those days.
             BadBatch: a file cannot be read or lacks a column.
         """
-        self._path = path
-        files = _files(path, symbols=symbols, newest=None)
-        spans = [(file, *_span(file)) for file in files]
-        first = min(low for _, low, _ in spans) if start is None else from_new_york(start, time())
-        last = max(high for _, _, high in spans)
-        ends = last + MICROSECOND if end is None else from_new_york(end + DAY, time())
-        self._spans = [each for each in spans if each[1] < ends and each[2] >= first]
-        there = sorted({name for file, _, _ in self._spans for name in _names(file)})
-        self.symbols = tuple(name for name in there if not symbols or name in symbols)
-        lacking = [name for name in symbols if name not in there]
-        if lacking or not self.symbols:
-            raise NoBars(f"{path}: no bars of {listed(lacking or ['any symbol'])}; there are {listed(there)}")
-        days = new_york(first).date(), new_york(min(ends, last + MICROSECOND) - MICROSECOND).date()
-        self.sessions = len(sessions_between(days[0], days[1] + DAY))
-        edges = [from_new_york(day, time()) for day in _months_between(*days)][1:]
-        self._edges = list(pairwise([first, *edges, ends]))
+        self._wanted = tuple(symbols)
+        self._files = [_survey(file, symbols) for file in _files(path, symbols=symbols, newest=None)]
+        self._low = FIRST_NUMBER if start is None else max(FIRST_NUMBER, _number(start))
+        self._high = END_NUMBER if end is None else min(END_NUMBER, _number(end) + 1)
+        there = set[str]().union(*(each.names for each in self._files))
+        inside = self._with_bars(there.intersection(symbols) if symbols else there, self._low, self._high)
+        lacking = set(symbols) - inside
+        if lacking:  # they need not have a bar in those days, if they have one in others
+            lacking -= self._with_bars(lacking, FIRST_NUMBER, self._low)
+            lacking -= self._with_bars(lacking, self._high, END_NUMBER)
+        if lacking or not (inside or start or end):
+            names = [name for name in symbols if name in lacking] or ["any symbol"]
+            found = f"; there are {listed(sorted(there - lacking))}" if lacking and there - lacking else ""
+            raise NoBars(f"{path}: no bars of {listed(names)} in regular sessions{found}")
+        if not inside:
+            raise NoBars(f"{path}: no bars from {start or 'the first'} to {end or 'the last'}")
+        self.symbols = tuple(sorted(inside))  # those that have a bar of a regular session in those days
+        self.undated = sum(each.undated for each in self._files)  # rows that have no instant
+        known = range(_number(FIRST_DAY), _number(LAST_DAY) + 1)
+        numbers = set[int]().union(*(each.days for each in self._files))
+        days = (EPOCH + number * DAY for number in numbers if number in known)
+        self.sessions = sum(
+            1 for day in days if self._low <= _number(day) < self._high and session_hours(day) is not None
+        )
 
     def __iter__(self) -> Iterator[ReadBars]:
-        """Give the bars month by month, those months that have any."""
-        for low, high in self._edges:
-            parts = [
-                _read(f, self.symbols, between=(low, high))
-                for f, a, b in self._spans
-                if a < high and b >= low
-            ]
-            read = _cleaned(pl.concat(parts)) if parts else None
-            if read is not None and read.frame.height > 0:
-                yield read
+        """Give the bars month by month, those months that have any row."""
+        for low, high, files in self._months(self._low, self._high):
+            yield self._read(low, high, files)
+
+    def between(self, since: datetime, until: datetime) -> pl.DataFrame:
+        """Give the bars with `since` <= ts < `until`, whether or not they are of the days asked for."""
+        months = self._months(_number(since.date()), _number(until.date()) + 1)
+        parts = [pl.DataFrame(schema=RAW_SCHEMA), *(self._read(*month).frame for month in months)]
+        return pl.concat(parts).filter(pl.col("ts").is_between(since, until, closed="left"))
+
+    def _read(self, low: int, high: int, files: list["_Survey"]) -> ReadBars:
+        days = low, high
+        return _cleaned(pl.concat([_read(each.file, self._wanted, days=days) for each in files]))
+
+    def _months(self, low: int, high: int) -> list[tuple[int, int, list["_Survey"]]]:
+        """Give the months that have rows on days [low, high), each with its own such days and its files."""
+        found: dict[int, list[_Survey]] = {}
+        for each in self._files:
+            for month in sorted({_month_of(day) for day in each.days if low <= day < high}):
+                found.setdefault(month, []).append(each)
+        return [
+            (max(low, _first_of(month)), min(high, _first_of(month + 1)), found[month])
+            for month in sorted(found)
+        ]
+
+    def _with_bars(self, names: set[str], low: int, high: int) -> set[str]:
+        """Give those symbols that have a bar of a regular session on days [low, high).
+
+        Files are read one by one until all are found, which most often is within the first month.
+        """
+        found: set[str] = set()
+        for first, end, files in self._months(low, high):
+            for each in files:
+                left = (names - found) & each.names
+                if left:
+                    read = _cleaned(_read(each.file, sorted(left), days=(first, end)))
+                    found.update(read.frame["symbol"].unique().to_list())
+            if found == names:
+                break
+        return found
 
 
-def _months_between(first: date, last: date) -> list[date]:
-    """Give the first days of the months that have a day in [first, last]."""
-    count = (last.year - first.year) * 12 + last.month - first.month + 1
-    numbers = range(first.month - 1, first.month - 1 + count)
-    return [date(first.year + number // 12, number % 12 + 1, 1) for number in numbers]
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What is in a file."""
+
+    file: Path
+    names: frozenset[str]  # its symbols
+    days: frozenset[int]  # of UTC, those that have rows of the symbols asked for
+    undated: int  # rows of them that have no instant
+
+
+def _survey(file: Path, symbols: Sequence[str]) -> _Survey:
+    """Look at the symbols and instants of a file.
+
+    Raises:
+        BadBatch: it cannot be read or lacks a column.
+    """
+    day = (pl.col("ts").dt.epoch("us") // DAY_US).clip(FIRST_NUMBER, END_NUMBER - 1)
+    try:
+        rows = pl.scan_parquet(file)
+        raw_frame(rows.head(0).collect(), str(file))
+        named = rows.select(pl.col("symbol").cast(pl.String), ts=_ts_of(rows))
+        found = named.group_by("symbol", day=day).len().collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadBatch(f"{file}: cannot be read as Parquet: {error}") from error
+    mine = found.filter(pl.col("symbol").is_in(symbols)) if symbols else found
+    return _Survey(
+        file,
+        names=frozenset(found["symbol"].drop_nulls()) - {""},
+        days=frozenset(mine["day"].drop_nulls()),
+        undated=int(mine.filter(pl.col("day").is_null())["len"].sum()),
+    )
+
+
+def _number(day: date) -> int:
+    return (day - EPOCH).days
+
+
+def _month_of(number: int) -> int:
+    day = EPOCH + number * DAY
+    return day.year * 12 + day.month - 1
+
+
+def _first_of(month: int) -> int:
+    """Give the first day of a month."""
+    return _number(date(month // 12, month % 12 + 1, 1))
 
 
 def _cleaned(rows: pl.DataFrame) -> ReadBars:
@@ -178,13 +267,12 @@ def _date_of(file: Path) -> date | None:
         return None
 
 
-def _read(
-    file: Path, symbols: Sequence[str], *, between: tuple[datetime, datetime] | None = None
-) -> pl.DataFrame:
+def _read(file: Path, symbols: Sequence[str], *, days: tuple[int, int] | None = None) -> pl.DataFrame:
+    """Read a file's rows; of days [first, end) of UTC if they are given."""
     try:
         rows = pl.scan_parquet(file)
-        if between is not None:
-            rows = rows.filter(_ts_of(rows).is_between(*between, closed="left"))
+        if days is not None:
+            rows = _of_days(rows, *days)
         found = rows.collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadBatch(f"{file}: cannot be read as Parquet: {error}") from error
@@ -192,34 +280,18 @@ def _read(
     return frame.filter(pl.col("symbol").is_in(symbols)) if symbols else frame
 
 
+def _of_days(rows: pl.LazyFrame, first: int, end: int) -> pl.LazyFrame:
+    """Keep days [first, end); the bounds are of the column's own kind, so what lies apart is not read."""
+    ts = _ts_of(rows)
+    kind = rows.select(ts).collect_schema().dtypes()[0]
+    day = TICKS_A_DAY[getattr(kind, "time_unit", "us")]
+    if first > FIRST_NUMBER:
+        rows = rows.filter(ts >= pl.lit(first * day).cast(kind))
+    if end < END_NUMBER:
+        rows = rows.filter(ts < pl.lit(end * day).cast(kind))
+    return rows
+
+
 def _ts_of(rows: pl.LazyFrame) -> pl.Expr:
     names = rows.collect_schema().names()
     return pl.col("timestamp" if "ts" not in names and "timestamp" in names else "ts")
-
-
-def _span(file: Path) -> tuple[datetime, datetime]:
-    """Give the first and the last instant of a file.
-
-    Raises:
-        BadBatch: it cannot be read, or its instants have no time zone.
-    """
-    try:
-        rows = pl.scan_parquet(file)
-        low, high = rows.select(low=_ts_of(rows).min(), high=_ts_of(rows).max()).collect().row(0)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BadBatch(f"{file}: cannot be read as Parquet: {error}") from error
-    if not isinstance(low, datetime) or low.tzinfo is None:
-        raise BadBatch(f"{file}: column ts: expected instants with a time zone, got {low!r}")
-    return low, high
-
-
-def _names(file: Path) -> list[str]:
-    """Give the symbols of a file.
-
-    Raises:
-        BadBatch: it has no column `symbol`.
-    """
-    try:
-        return pl.scan_parquet(file).select(pl.col("symbol").unique()).collect()["symbol"].to_list()
-    except pl.exceptions.PolarsError as error:
-        raise BadBatch(f"{file}: column symbol: {error}") from error

@@ -4,6 +4,8 @@ One desk at one venue goes on from month to month (`desk.research.engine.Playbac
 each symbol, which warm the strategy up, carried along; so the executions are those of one piece. A strategy
 that remembers more than its `warm_up` says would differ; `desk check` finds it (window tolerance).
 
+With `as_live` the first month is shown with the sessions before it, as in one piece; they are not played.
+
 What stays is what came of it: executions, trades, the account's minutes, and the bars that filled, which
 spread and slippage are measured on. The fingerprint of the bars is one of the months' fingerprints.
 """
@@ -11,7 +13,7 @@ spread and slippage are measured on. The fingerprint of the bars is one of the m
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from time import perf_counter
 
 import polars as pl
@@ -23,19 +25,20 @@ from desk.research.engine import Plan, Playback, Played, Stretch
 from desk.research.folds import MINUTES_A_SESSION
 from desk.research.performance import measure
 from desk.research.reel import Reel
-from desk.research.shares import InShares
+from desk.research.shares import InShares, Jump, overnight_jumps
 from desk.research.trades import NO_TRIPS, OpenTrips, extend_trips
+from desk.warm_up import warm_up_sessions
 from schemas.bars import RAW_SCHEMA
 from schemas.research import EQUITY_SCHEMA, FILL_SCHEMA, FLOW_SCHEMA, TRADE_SCHEMA, Engine
 from schemas.settings import Settings
 from strategies.base import Strategy
 from tasks.backtest import ANY_SYMBOL, Backtest, Progress, Seen, data_hash, day_of, record, strategy_of
-from tasks.backtest_bars import jump_words
+from tasks.backtest_bars import shown_as_live, words_of_jumps
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of
-from tasks.bar_files import BarMonths
+from tasks.bar_files import BarMonths, ReadBars, left_out
 from tasks.unheard import unheard
 
-DOUBTS_KEPT = 10  # of so many months at most
+REMEDY = "play them without --stream and give --actions"
 
 
 def run_streamed(
@@ -69,8 +72,11 @@ def run_streamed(
     )
     notes = (
         f"played in {takings.months} months, each warmed up with the {_carried_of(strategy)} bars before it",
+        *left_out(impossible=takings.impossible + months.undated, outside=takings.outside),
+        *takings.warmed,
         "bars are taken as adjusted for splits and dividends",
     )
+    jumps = sorted(takings.jumps, key=lambda each: (each.symbol, each.day))
     return Backtest(
         run=run,
         bars=filled,
@@ -81,7 +87,7 @@ def run_streamed(
         performance=performance,
         denials=played.denials,
         notes=notes,
-        doubts=tuple(takings.doubts),
+        doubts=words_of_jumps(jumps, remedy=REMEDY),
         shown=InShares(played.fills, played.fills, filled),
     )
 
@@ -109,19 +115,42 @@ def _played(
     *,
     after: Progress,
 ) -> Played:
-    playback, carried = None, pl.DataFrame(schema=RAW_SCHEMA)
+    playback: Playback | None = None
+    carried = pl.DataFrame(schema=RAW_SCHEMA)
+    played = pl.lit(value=True)  # which of the bars shown are of the days asked for
     for month in months:
+        takings.leave_out(month)
         bars = month.frame
+        if bars.is_empty():
+            continue
+        if playback is None and plan.as_live:
+            carried, takings.warmed = _before(strategy, months, bars)
+            played = pl.col("ts") >= bars["ts"].min()
         shown = pl.concat([carried, bars]).sort("symbol", "ts")
-        said = {strategy.name: said_by(strategy, shown)}
-        reel = Reel(shown, since=day_of(bars["ts"].min()))
+        known, spoken = shown, said_by(strategy, shown)
+        if plan.as_live:
+            known, spoken = shown.filter(played), spoken.filter(played)
+        said = {strategy.name: spoken}
+        reel = Reel(known, since=day_of(bars["ts"].min()))
         if playback is None:
             playback = Playback(_plan(plan, settings, strategy, reel, said))
-        takings.add(playback.run(reel, said, after=after), bars, doubts=jump_words(shown))
+        takings.add(playback.run(reel, said, after=after), bars, known=known, shown=shown)
         carried = shown.group_by("symbol", maintain_order=True).tail(_carried_of(strategy))
     if playback is None:
         raise NoBars(f"{plan.bars}: no bars of regular sessions")
     return playback.played(takings.stretch())
+
+
+def _before(
+    strategy: Strategy, months: BarMonths, bars: pl.DataFrame
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Give the bars before the first month that warm a strategy up as live, and what to say of them."""
+    first = bars["ts"].min()
+    assert isinstance(first, datetime), "there is a bar"
+    earlier = warm_up_sessions(strategy.warm_up, first.date())
+    every = months.between(earlier[0].opens_at, first) if earlier else bars.clear()
+    shown, words = shown_as_live(strategy, bars.filter(pl.col("ts") == first), every)
+    return shown.filter(pl.col("ts") < first), words
 
 
 def _plan(
@@ -156,7 +185,10 @@ class _Takings:
     curve: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=EQUITY_SCHEMA)])
     closed: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=TRADE_SCHEMA)])
     filled: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=RAW_SCHEMA)])
-    doubts: list[str] = field(default_factory=list)
+    jumps: list[Jump] = field(default_factory=list)
+    warmed: tuple[str, ...] = ()  # what is to be said of the bars before the first
+    impossible: int = 0  # rows left out, as those outside
+    outside: int = 0
     data: "hashlib.blake2b" = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     months: int = 0
     bars: int = 0
@@ -164,13 +196,19 @@ class _Takings:
     last: date = date.min
     _open: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TRADE_SCHEMA))
 
-    def add(self, stretch: Stretch, bars: pl.DataFrame, *, doubts: tuple[str, ...]) -> None:
+    def leave_out(self, month: ReadBars) -> None:
+        """Count the rows of a month that could not be used."""
+        self.impossible += month.impossible
+        self.outside += month.outside
+
+    def add(self, stretch: Stretch, bars: pl.DataFrame, *, known: pl.DataFrame, shown: pl.DataFrame) -> None:
         """Value one month.
 
         Args:
             stretch: what came of it.
             bars: those of the month.
-            doubts: about them.
+            known: they and the newest played before them.
+            shown: what the strategy was shown.
         """
         curve, self.book = extend_curve(self.book, stretch.fills, bars, flows=stretch.flows)
         trades, self.trips = extend_trips(self.trips, stretch.fills, bars)
@@ -182,11 +220,12 @@ class _Takings:
         self.filled.append(
             bars.join(stretch.fills.select("symbol", "ts").unique(), on=["symbol", "ts"], how="semi")
         )
-        self.doubts.extend(doubts[: DOUBTS_KEPT - len(self.doubts)])
-        self.data.update(data_hash(bars).encode())
+        first = day_of(bars["ts"].min())
+        self.jumps.extend(each for each in overnight_jumps(known) if each.day >= first)
+        self.data.update(data_hash(bars if self.months else shown).encode())
         self.months += 1
         self.bars += bars.height
-        self.first = min(self.first, day_of(bars["ts"].min()))
+        self.first = min(self.first, first)
         self.last = max(self.last, day_of(bars["ts"].max()))
 
     def stretch(self) -> Stretch:
