@@ -110,6 +110,47 @@ def test_a_split_of_any_ratio_changes_no_cent(
     )
 
 
+@pytest.mark.parametrize(("old", "new"), [(2, 3), (10, 11), (20, 21)], ids=["3:2", "11:10", "21:20"])
+@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
+def test_a_split_of_few_shares_is_in_the_books_and_in_the_trades(old: int, new: int, side: int) -> None:
+    """1 to 20 shares, many of them as many after it: price, trades and curve are of the new shares."""
+    actions = Actions(splits=(THREE_FOR_TWO.model_copy(update={"old": Decimal(old), "new": Decimal(new)}),))
+    prices = float(10 * new), float(10 * new), float(10 * old)
+    rises = pl.col("ts") >= DAYS[2].opens_at + timedelta(hours=2)
+    names = ("open", "high", "low", "close")
+    bars = flat_bars(*prices).with_columns(
+        pl.when(rises).then(12.0 * old).otherwise(name).alias(name) for name in names
+    )
+    for qty in range(1, 21):
+        generated = held(float(side), qty=qty, bars=bars)
+
+        done = played(generated, actions)
+
+        assert done.journal is not None
+        after = qty * new // old
+        [position] = done.journal.portfolio.holdings().values()
+        assert (position.qty, position.avg_price) == (side * after, 10 * old)
+        assert len(done.divided) == 1
+        assert done.equity == CASH + side * after * 2 * old
+        assert curve_of(done, generated, actions)["equity"][-1] == pytest.approx(float(done.equity))
+        shown = in_last_shares(done.fills, bars, splits=actions.splits, divided=done.divided)
+        trips = round_trips(shown.all_fills, shown.bars)
+        assert trips["pnl"].sum() == pytest.approx(float(done.equity - CASH))
+
+
+@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
+@pytest.mark.parametrize(("qty", "old", "new"), [(1, 2, 3), (9, 10, 11), (19, 20, 21)])
+def test_no_exit_goes_for_a_split_that_leaves_the_number_of_shares(
+    qty: int, old: int, new: int, side: int
+) -> None:
+    """A stop and a target of 2 % stay where they are while nothing is won or lost."""
+    actions = Actions(splits=(THREE_FOR_TWO.model_copy(update={"old": Decimal(old), "new": Decimal(new)}),))
+    generated = held(float(side), qty=qty, bars=flat_bars(float(10 * new), float(10 * new), float(10 * old)))
+    narrow = replace(generated.options, stop_frac=Decimal("0.02"), target_frac=Decimal("0.02"))
+
+    assert played(replace(generated, options=narrow), actions).fills.height == 1
+
+
 @pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 def test_a_dividend_is_paid_by_and_to_whom_it_belongs(side: int) -> None:
     """100 shares and 0.255 USD a share: 25.50 come in, or go out of a short's account, at the open."""
@@ -188,6 +229,59 @@ def test_entries_stay_out_of_a_splits_way_where_the_gate_judges() -> None:
 
     assert (guarded.fills.height, dict(guarded.denials)) == (0, {"corporate_action": 1})
     assert bare.fills.height == 1
+
+
+GAP = Split(symbol="AAA", ex_date=DAYS[1].session_date, old=Decimal(2), new=Decimal(3))
+
+
+def gap_bars(before: float, after: float) -> pl.DataFrame:
+    """Give bars of which the second session is missing."""
+    bars = flat_bars(before, before, after)
+    return bars.filter((pl.col("ts") < DAYS[1].opens_at) | (pl.col("ts") >= DAYS[2].opens_at))
+
+
+@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
+def test_a_dividend_after_a_split_in_one_gap_of_bars_is_on_the_new_shares(side: int) -> None:
+    """Three for two on Tuesday, 1 USD on Wednesday, no bars between: 100 shares get 150 USD."""
+    dividend = Dividend(symbol="AAA", ex_date=EX_DATE, amount=Decimal(1))
+    generated = held(side, qty=100, bars=gap_bars(150.0, 100.0))
+
+    done = played(generated, Actions(splits=(GAP,), dividends=(dividend,)), gate=False)
+
+    assert done.flows.select("kind", "amount").rows() == [(DIVIDEND, 150 * side)]
+
+
+def test_a_dividend_of_a_splits_day_is_on_the_old_shares() -> None:
+    """Of one ex-date the dividend comes first, wherever the bars begin again."""
+    dividend = Dividend(symbol="AAA", ex_date=GAP.ex_date, amount=Decimal(1))
+    generated = held(1.0, qty=100, bars=gap_bars(150.0, 100.0))
+
+    done = played(generated, Actions(splits=(GAP,), dividends=(dividend,)), gate=False)
+
+    assert done.flows.select("kind", "amount").rows() == [(DIVIDEND, 100)]
+
+
+@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
+@pytest.mark.parametrize("qty", [1, 2, 5, 7, 100, 101])
+def test_two_splits_in_one_gap_of_bars_are_both_booked(qty: int, side: int) -> None:
+    """Three for two, then two for one: each pays its own part of a share, and no cent is lost."""
+    actions = Actions(splits=(GAP, THREE_FOR_TWO.model_copy(update={"old": Decimal(4), "new": Decimal(5)})))
+    generated = held(side, qty=qty, bars=gap_bars(150.0, 80.0))
+
+    done = played(generated, actions, gate=False)
+
+    assert done.journal is not None
+    first = qty * 3 // 2
+    [position] = done.journal.portfolio.holdings().values()
+    assert (position.qty, position.avg_price) == (side * (first * 5 // 4), 80)
+    parts = [(Decimal(qty) * 3 / 2 - first) * 100, (Decimal(first) * 5 / 4 - first * 5 // 4) * 80]
+    assert done.flows["amount"].to_list() == [side * part for part in parts if part != 0]
+    assert done.equity == CASH
+    assert len(done.divided) == 2
+    assert curve_of(done, generated, actions)["equity"].round(9).unique().to_list() == [float(CASH)]
+    shown = in_last_shares(done.fills, generated.bars, splits=actions.splits, divided=done.divided)
+    trips = round_trips(shown.all_fills, shown.bars)
+    assert trips["pnl"].sum() == pytest.approx(0)
 
 
 # ---- generated backtests ------------------------------------------------------------------
