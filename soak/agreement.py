@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from desk.research import engine
+from tasks.unheard import unheard
 from tests.desk.research.cases import Case, case
 from tests.desk.research.exact import played, protected
 from tests.desk.research.test_screen import screened
@@ -30,6 +31,7 @@ class Told:
     differs: tuple[str, ...]  # which ways differ, and the first fill that does
 
 
+@unheard()
 def play(seed: int) -> Told:
     """Play a case four ways."""
     made = case(seed)

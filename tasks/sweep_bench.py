@@ -31,6 +31,7 @@ from schemas.sweep import Fold, Job, Piece
 from strategies.base import Strategy
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, targets_by, terms_of
 from tasks.strategy_source import read_params, strategy_class, strategy_of
+from tasks.unheard import unheard
 
 JOB_FILE = "job.json"
 BARS_FILE = "bars.arrow"
@@ -134,7 +135,8 @@ class Bench:
             skips=self.plan.skips,
             seed=self.plan.seed,
         )
-        return play(made).fills
+        with unheard():
+            return play(made).fills
 
     def _window(self, start: int, end: int, strategy: Strategy) -> Window:
         """Give the bars of sessions [start, end), cut once."""
