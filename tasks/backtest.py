@@ -36,7 +36,7 @@ from schemas.research import FLOW_SCHEMA, Engine, Run
 from schemas.settings import Settings
 from strategies.base import Strategy, StrategyError
 from tasks.action_files import read_actions
-from tasks.backtest_bars import action_notes, asked_for, bars_there, jump_words, shown_as_live
+from tasks.backtest_bars import action_notes, asked_for, bars_there, jump_words, remedy_of, shown_as_live
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
 from tasks.code_version import code_version
 from tasks.settings_hash import settings_hash
@@ -119,7 +119,7 @@ def run_backtest(
         performance=performance,
         denials=played.denials,
         notes=notes + warmed + action_notes(plan, actions),
-        doubts=jump_words(last.bars),
+        doubts=jump_words(last.bars, remedy=remedy_of(plan)),
         shown=last,
     )
 

@@ -94,7 +94,12 @@ def action_notes(plan: BacktestPlan, actions: Actions) -> tuple[str, ...]:
     return (f"{len(actions.splits)} splits and {len(actions.dividends)} dividends of {plan.actions}",)
 
 
-def jump_words(bars: pl.DataFrame, *, remedy: str = "give --actions") -> tuple[str, ...]:
+def remedy_of(plan: BacktestPlan) -> str:
+    """Say what to do about raw bars that jump by a split nobody told of."""
+    return "give --actions" if plan.actions is None else f"add the split to {plan.actions}"
+
+
+def jump_words(bars: pl.DataFrame, *, remedy: str) -> tuple[str, ...]:
     """Say which nights look like splits that nobody told of, and what to do; bars sorted by (symbol, ts)."""
     return words_of_jumps(overnight_jumps(bars), remedy=remedy)
 

@@ -96,9 +96,11 @@ def in_last_shares(
     Args:
         fills: FILL_SCHEMA, in order of time.
         bars: columns of `RAW_SCHEMA`.
-        splits: those of the run.
+        splits: those of the run; one after the last bar is of later shares.
         divided: what they made of positions.
     """
+    last_ts = bars["ts"].max()
+    splits = [each for each in splits if isinstance(last_ts, datetime) and starts_at(each) <= last_ts]
     if not splits:
         return InShares(fills, fills, bars)
     done = fills.with_columns(pl.col("price", "reference_price").cast(LONG))

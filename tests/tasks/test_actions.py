@@ -169,6 +169,33 @@ def test_without_actions_a_jump_is_told_of(tmp_path: Path) -> None:
     assert keep(told, Settings(store=tmp_path / "store")) is None
 
 
+def test_a_split_after_the_last_bar_changes_nothing(tmp_path: Path) -> None:
+    """Trades, costs and bars are in the shares of the run's last day, whatever comes later."""
+    clean, _, _ = files(tmp_path)
+    later = tmp_path / "later.csv"
+    later.write_text("symbol,ex_date,action,cash_amount,split_ratio\nQQQ,2030-01-02,split,,0.1\n")
+
+    without, given = run(asked(clean, None), tmp_path), run(asked(clean, later), tmp_path)
+
+    assert given.fills.equals(without.fills)
+    assert given.shown.fills.equals(without.shown.fills)
+    assert given.shown.bars.equals(without.shown.bars)
+    assert given.trades.equals(without.trades)
+    assert given.performance.costs == without.performance.costs
+
+
+def test_a_jump_that_the_actions_given_do_not_tell_of_is_their_lack(tmp_path: Path) -> None:
+    """Who gave --actions is told that the split is missing in the file, not to give one."""
+    _, raw, _ = files(tmp_path)
+    lacking = tmp_path / "lacking.csv"
+    lacking.write_text("symbol,ex_date,action,cash_amount,split_ratio\nQQQ,2030-01-02,split,,0.1\n")
+
+    [doubt] = run(asked(raw, lacking), tmp_path).doubts
+
+    assert "give --actions" not in doubt
+    assert f"add the split to {lacking}" in doubt
+
+
 def test_the_screen_refuses_actions_by_name(tmp_path: Path) -> None:
     """It plays adjusted bars only."""
     _, raw, actions = files(tmp_path)
