@@ -7,7 +7,7 @@ import polars as pl
 
 from data.bars_between import read_bars_between
 from desk.errors import ConfigError, NoBars
-from desk.hours import from_new_york
+from desk.hours import LAST_DAY, from_new_york
 from desk.research.shares import Jump, overnight_jumps
 from desk.warm_up import warm_up_sessions
 from schemas.actions import Actions
@@ -46,7 +46,7 @@ def asked_for(plan: BacktestPlan, every: pl.DataFrame) -> pl.DataFrame:
     frame, midnight = every, time()
     if plan.start is not None:
         frame = frame.filter(pl.col("ts") >= from_new_york(plan.start, midnight))
-    if plan.end is not None:
+    if plan.end is not None and plan.end < LAST_DAY:  # no bar is of a later session
         frame = frame.filter(pl.col("ts") < from_new_york(plan.end + ONE_DAY, midnight))
     if frame.height == 0:
         source = "the warehouse" if plan.bars is None else plan.bars

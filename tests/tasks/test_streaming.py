@@ -267,7 +267,7 @@ def test_days_beyond_the_bars_are_as_in_one_piece(few: pl.DataFrame, tmp_path: P
     shorter = few.filter((pl.col("symbol") == "F") | (pl.col("ts").dt.month() == 10))
     shorter.write_parquet(tmp_path / "bars.parquet")
     plan = BacktestPlan(strategy="sma_crossover", bars=tmp_path, symbols=FEW)
-    long = replace(plan, start=date(1, 1, 1), end=date(3000, 1, 1))
+    long = replace(plan, start=date.min, end=date.max)
 
     for each in (long, replace(plan, start=date(2025, 11, 3)), replace(plan, end=date(2025, 10, 31))):
         plain, streamed = both(each, tmp_path)
