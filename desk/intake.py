@@ -27,7 +27,7 @@ from desk.money import nearest_tick
 from desk.new_levels import NewLevels
 from desk.quotes import Nbbo
 from desk.receiver import OVERLAP, Batch, Receiver
-from desk.split_watch import SplitGuard, guard, known_splits
+from desk.split_watch import SplitGuard, asked_splits, guard
 from desk.splits import adjusted
 from desk.tape import Tape
 from desk.views import MarketView
@@ -143,13 +143,20 @@ class Intake:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """Load the sessions before this one that strategies need, in today's shares."""
+        """Load the sessions before this one that strategies need, in today's shares.
+
+        Where nobody says which splits there were, it is the session before alone: a price that jumped over
+        one of several nights would be a signal, and what has less of the past speaks later.
+        """
         market = self.desk.market
         needed = max((strategy.warm_up for strategy in self.desk.strategies), default=0)
         sessions = warm_up_sessions(needed, self.session_date)
-        splits: tuple[Split, ...] = ()
+        splits: tuple[Split, ...] | None = ()
         if sessions:
-            splits = known_splits(self.desk, self.symbols, sessions[0].session_date, self.session_date)
+            splits = asked_splits(self.desk, self.symbols, sessions[0].session_date, self.session_date)
+        if splits is None:
+            log.warning("warm-up is cut, for want of splits", extra={"sessions_needed": len(sessions)})
+            sessions, splits = sessions[-1:], ()
         for hours in sessions:
             bars = market.bars(self.symbols, hours.opens_at, hours.closes_at)
             self._judge(Batch(bars, market.provider), Mode.BACKFILL, splits)

@@ -32,14 +32,19 @@ class SplitGuard:
 
 def known_splits(desk: Desk, symbols: Iterable[str], start: date, end: date) -> tuple[Split, ...]:
     """Ask for the splits of symbols with an ex-date in [start, end]; none where nobody answers."""
+    return asked_splits(desk, symbols, start, end) or ()
+
+
+def asked_splits(desk: Desk, symbols: Iterable[str], start: date, end: date) -> tuple[Split, ...] | None:
+    """Ask for the splits of symbols with an ex-date in [start, end]; None where an answer did not come."""
     wanted = sorted(set(symbols))
     if not wanted or not isinstance(desk.market, KnowsSplits):
         return ()
     try:
         return desk.market.splits(wanted, start, end)
-    except (BrokerUnavailable, NotFound) as error:  # a provider without such a page knows none
+    except (BrokerUnavailable, NotFound) as error:
         log.warning("splits could not be asked for", extra={"cause": str(error)})
-        return ()
+        return () if isinstance(error, NotFound) else None  # a provider without such a page knows none
 
 
 def guard(desk: Desk, symbols: Sequence[str], session_date: date) -> SplitGuard:

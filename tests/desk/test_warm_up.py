@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from desk.errors import ConfigError
+from desk.errors import BrokerUnavailable, ConfigError
 from desk.exchange.generated import GeneratedMarket
 from desk.exchange.market import Market
 from desk.exchange.venue import Venue
@@ -130,3 +130,22 @@ def test_a_split_within_the_warm_up_is_no_jump_and_its_prints_are_kept_raw() -> 
         (wanted.filter(split)["close"] * 2).to_list()
     )
     assert place.floor.books.qty("XOM") == 0  # an ex-date: no entry was made
+
+
+def test_without_an_answer_about_splits_the_session_before_alone_warms_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether older bars are in today's shares nobody knows then: a false jump would be traded."""
+
+    def away(*_: object) -> tuple[Split, ...]:
+        raise BrokerUnavailable("corporate actions: 503 three times")
+
+    monkeypatch.setattr(Venue, "splits", away)
+
+    _, frames, said = lived(Raw(GeneratedMarket(1, r.SYMBOLS)))
+
+    printed = pl.concat(frames.printed)
+    wanted = backtested([BEFORE[2].session_date, SHORT_DAY])
+    others = pl.col("symbol") != "XOM"  # which splits on the day itself
+    assert printed["ts"].min() == BEFORE[2].opens_at
+    assert said.filter(others).equals(wanted.filter(others & (pl.col("ts") <= said["ts"].max())))
