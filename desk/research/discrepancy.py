@@ -10,7 +10,9 @@ recorded decision again is the cause; where nothing does, the record itself is d
 - revised data: the prints as they are known now give the decision, those known then do not;
 - late bar: with the bars that came while the minute was decided, or without those that came with it;
 - latency: with the bars of the minute before or after;
-- not recorded: the account's numbers of an older ledger, or what the broker says of a symbol;
+- not recorded: the account's numbers of an older ledger, what the broker says of a symbol, or which splits
+  were known: with the warm-up in the shares after a night that jumps as by a split, or cut to the session
+  before, as where nobody told of splits, the decision comes out again;
 - settings, code version: the session ran with others;
 - unexplained: none of these.
 
@@ -32,6 +34,8 @@ from desk.research.doubts import Doubt, close_words, doubts_of
 from desk.research.recording import Recording
 from desk.research.redecision import Bars, Books, Outcome, Redecider, taped
 from desk.research.retelling import Moment, at_place, moments_of, quiet_places
+from desk.research.shares import Jump, overnight_jumps, split_like
+from desk.splits import adjusted, words_of
 from desk.tape import Tape
 from schemas.account import BrokerAccount
 from schemas.bars import ACCEPTED_SCHEMA
@@ -249,10 +253,31 @@ class _Teller:
                 shown = self.bars.filter(ts <= moment.minute + shift)
                 outcome = self._with(moment, shown, account, bar_ts=moment.minute + shift)
                 yield Cause.LATENCY, f"decided on the bars of the minute {words}", outcome
+        yield from self._by_splits(moment, past.filter(known <= moment.at), account)
         if moment.sight is None:
             why = "the account's numbers were not recorded; another record of its equity gives it"
             shown = past.filter(known <= moment.at)
             yield Cause.NOT_RECORDED, why, self._with(moment, shown, self._account(moment, after=True))
+
+    def _by_splits(
+        self, moment: Moment, shown: pl.DataFrame, account: BrokerAccount | None
+    ) -> Iterator[tuple[Cause, str, Outcome]]:
+        """Give what the minute would have decided by other knowledge of splits."""
+        if self._jumps:
+            named = "; ".join(
+                f"{each.symbol} {words_of(split_like(each))}" for each in self._jumps[-NAMED_MAX:]
+            )
+            outcome = self._with(moment, adjusted(shown, [split_like(each) for each in self._jumps]), account)
+            yield Cause.NOT_RECORDED, f"the warm-up was shown in new shares, by its prices: {named}", outcome
+        if len(self.recording.warm_up) > 1:
+            why = "the session before alone was the warm-up, as where nobody tells of splits"
+            cut = shown.filter(pl.col("ts") >= self.recording.warm_up[-1].opens_at)
+            yield Cause.NOT_RECORDED, why, self._with(moment, cut, account)
+
+    @cached_property
+    def _jumps(self) -> tuple[Jump, ...]:
+        """Give the nights between the bars that look like a split."""
+        return overnight_jumps(taped(self.bars).frame())
 
     def _with(
         self,

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,7 @@ LEFT_OVER = "left over"  # stands for the id of an order where there was none
 DAY_US = 86_400_000_000
 JUMP_MIN = 1.3  # an overnight ratio up to this is news, not a split
 RATIOS = np.array([4 / 3, 3 / 2, 5 / 3, 5 / 2, *range(2, 51)])  # splits there have been, either way round
+DENOMINATOR_MAX = 3  # of those ratios
 NEAR_FRAC = 0.04  # what a stock may move over the night beside it
 
 
@@ -130,6 +132,14 @@ def overnight_jumps(bars: pl.DataFrame) -> tuple[Jump, ...]:
         if bars["symbol"][row - 1] == symbol and abs(nearest / size[row - 1] - 1) <= NEAR_FRAC:
             found.append(Jump(symbol, ts.date(), float(close[row - 1]), float(first[row]), nearest))
     return tuple(found)
+
+
+def split_like(jump: Jump) -> Split:
+    """Give the split that a jump looks like."""
+    ratio = Fraction(jump.ratio).limit_denominator(DENOMINATOR_MAX)
+    many, few = Decimal(ratio.numerator), Decimal(ratio.denominator)
+    old, new = (few, many) if jump.open < jump.close else (many, few)
+    return Split(symbol=jump.symbol, ex_date=jump.day, old=old, new=new)
 
 
 def _divide(fills: pl.DataFrame, split: Split, divided: Sequence[Divided]) -> pl.DataFrame:

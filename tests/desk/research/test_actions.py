@@ -14,7 +14,7 @@ from desk.research.curve import equity_curve
 from desk.research.engine import Played, play
 from desk.research.ex_dates import DIVIDEND, IN_LIEU
 from desk.research.reel import Reel
-from desk.research.shares import eras, in_last_shares, overnight_jumps
+from desk.research.shares import eras, in_last_shares, overnight_jumps, split_like
 from desk.research.trades import round_trips
 from desk.splits import adjusted
 from schemas.account import Split
@@ -402,6 +402,8 @@ def test_jumps_that_look_like_splits_are_found_and_news_is_not() -> None:
         (DAYS[1].session_date, 2.0),
         (DAYS[2].session_date, 10.0),
     ]
+    assert [(each.old, each.new) for each in map(split_like, halved)] == [(1, 2), (10, 1)]
+    assert [split_like(each) for each in overnight_jumps(flat_bars(100.0, 100.0, 66.66))] == [THREE_FOR_TWO]
     assert crashed == ()
     assert overnight_jumps(adjusted(flat_bars(100.0, 100.0, 66.66), (THREE_FOR_TWO,))) == ()
     two = pl.concat([flat_bars(100.0, 100.0, 100.0), flat_bars(50.0, 50.0, 50.0, symbol="BBB")])

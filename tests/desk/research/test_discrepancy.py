@@ -8,19 +8,24 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
+from desk.errors import BrokerUnavailable
+from desk.exchange.generated import GeneratedMarket
+from desk.exchange.venue import Venue
 from desk.hours import previous_session, session_hours
 from desk.research.discrepancy import Cause, retell
 from desk.research.recording import Recording
 from desk.research.redecision import Bars, Books, Redecider, taped
 from desk.research.retelling import Moment, moments_of
 from desk.session import Session
-from schemas.account import SessionHours
+from desk.warm_up import warm_up_sessions
+from schemas.account import SessionHours, Split
 from schemas.events import AnyEvent, IntentDenied, MinuteClosed, OrderPlanned
 from schemas.orders import Denial, Reason
 from schemas.risk import RiskLimits
 from schemas.settings import ExitSettings, SessionSettings, Settings, StrategySettings
 from strategies.base import Strategy
 from tasks.strategy_source import make_strategy
+from tests.desk.test_warm_up import SPLITS, Raw
 from tests.memory_ledger import MemoryLedger
 from tests.rehearsal import Frames, desk_on, venue
 
@@ -130,6 +135,58 @@ def test_a_recorded_day_is_retold_to_the_last_byte(day: Recording) -> None:
     assert told.minutes == 210
     assert told.decisions == sum(isinstance(e, OrderPlanned | IntentDenied) and e.intent.attempt == 0
                                  for _, e in day.events)  # fmt: skip
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["splits known", "splits not known"])
+def test_a_split_in_the_warm_up_is_named(answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which splits were known is not recorded; what they did to the warm-up is told, and is no trouble."""
+
+    def make() -> Strategy:
+        return make_strategy(NAME, SYMBOLS, {"fast": 30, "slow": 400})
+
+    def away(*_: object) -> tuple[Split, ...]:
+        raise BrokerUnavailable("corporate actions: 503 three times")
+
+    place, ledger, frames = (
+        Venue(Raw(GeneratedMarket(3, SYMBOLS)), session_date=DAY),
+        MemoryLedger(),
+        Frames(),
+    )
+    place.announced = tuple(each for each in SPLITS if each.symbol == "AAPL")
+    if not answers:
+        monkeypatch.setattr(Venue, "splits", away)
+    desk = desk_on(place, ledger, strategy=make(), configured=configured(), recorder=frames)
+    Session(desk, session_date=DAY, run_id="run-1").run()
+    sessions = warm_up_sessions(400, DAY)
+    earlier = pl.concat(Raw(GeneratedMarket(3, SYMBOLS)).frame(each.session_date) for each in sessions[:-1])
+    prints = pl.concat(frames.printed)
+    if not answers:  # the day before was traded, too, so its prints are in the warehouse
+        prints = pl.concat([_printed(earlier, like=prints), prints])
+
+    told = retell(
+        Recording(
+            events=tuple(ledger.read()),
+            prints=prints,
+            said=pl.concat(frames.said),
+            hours=hours(),
+            warm_up=sessions,
+            settings=configured(),
+            strategies=(make(),),
+            assets=place.assets(SYMBOLS),
+        )
+    )
+
+    assert told.decisions > 0
+    assert told.troubles == ()
+    assert {each.cause for each in told.differences} == {Cause.NOT_RECORDED}
+    assert all(("split" in each.why) for each in told.differences)
+
+
+def _printed(bars: pl.DataFrame, *, like: pl.DataFrame) -> pl.DataFrame:
+    """Give bars as prints of the minute they ended in."""
+    rest = [name for name in like.columns if name not in (*bars.columns, "known_at")]
+    first = like.select(*rest).head(1)
+    return bars.with_columns(known_at=pl.col("ts") + 2 * MINUTE).join(first, how="cross").select(like.columns)
 
 
 @pytest.mark.parametrize("seed", range(4, 8))
