@@ -29,7 +29,7 @@ BOOKS = (
         "start-up without reconcile",
         "trading begins on books nobody compared (I9)",
         "desk/recovery.py",
-        "    breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd)\n",
+        "    breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd, after_night=True)\n",
         "    breaks: tuple[Break, ...] = ()\n",
     ),
     Planted(
