@@ -29,8 +29,8 @@ BOOKS = (
         "start-up without reconcile",
         "trading begins on books nobody compared (I9)",
         "desk/recovery.py",
-        "    breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd, after_night=True)\n",
-        "    breaks: tuple[Break, ...] = ()\n",
+        "    breaks = level_books(desk, adjust_max_usd=desk.settings.risk.break_halt_usd, after_night=True)",
+        "    breaks: tuple[Break, ...] = ()",
     ),
     Planted(
         "a large break does not halt",
