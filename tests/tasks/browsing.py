@@ -17,7 +17,10 @@ def specs(page: str) -> dict[str, Any]:
 
 
 def look_at(browser: Any, page_text: str, *, folder: Path, width: int, scheme: str) -> None:
-    """Assert that a page asks for nothing, complains of nothing, fits its width and draws every plot."""
+    """Assert that a page asks for nothing, complains of nothing, fits its width and draws every plot.
+
+    No plot has a toolbar.
+    """
     path = folder / "page.html"
     path.write_text(page_text, encoding="utf-8")
     requests: list[str] = []
@@ -35,6 +38,7 @@ def look_at(browser: Any, page_text: str, *, folder: Path, width: int, scheme: s
     assert [url for url in requests if not url.startswith(("blob:", "data:"))] == [path.as_uri()]
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".modebar-btn").count() == 0  # plotly's toolbar would lie upon the plots
     ids = list(specs(page_text))
     sizes = page.evaluate(
         "ids => ids.map(id => document.getElementById(id).getBoundingClientRect().width)", ids

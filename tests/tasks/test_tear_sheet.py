@@ -24,7 +24,7 @@ from tasks.page.timescale import SESSIONS_MAX, TimeScale
 from tasks.tear_sheet import write_tear_sheet
 from tests.desk.research import market
 from tests.desk.research.test_curve import bar, fill, fills_of, frame
-from tests.tasks.browsing import look_at, specs
+from tests.tasks.browsing import WAIT_MS, look_at, specs
 
 PAGE_MAX_BYTES = 4_000_000
 EVERY_PLOT = {"equity", "minutes", "price-near", "price-far", "exposure", "costs", "results", "excursions"}
@@ -324,3 +324,30 @@ def test_the_page_works_offline_in_a_real_browser(
 ) -> None:
     """It asks for nothing, complains of nothing, fits its width and draws every plot."""
     look_at(browser, page(name), folder=tmp_path, width=width, scheme=scheme)
+
+
+@pytest.mark.browser
+def test_dragging_zooms_and_a_double_click_resets(browser: Any, tmp_path: Path) -> None:
+    """Without a toolbar both still work."""
+    path = tmp_path / "page.html"
+    path.write_text(page("long"), encoding="utf-8")
+    tab = browser.new_page(viewport={"width": 1280, "height": 844})
+    tab.goto(path.as_uri())
+    tab.wait_for_selector("html[data-plots]", state="attached", timeout=WAIT_MS)
+    span = "document.getElementById('equity').layout.xaxis.range.map(each => +new Date(each))"
+    tab.locator("#equity").scroll_into_view_if_needed()
+    before = tab.evaluate(span)
+    box = tab.locator("#equity .nsewdrag").first.bounding_box()
+    middle = box["y"] + box["height"] / 2
+
+    tab.mouse.move(box["x"] + 200, middle)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 400, middle, steps=5)
+    tab.mouse.up()
+    zoomed = tab.evaluate(span)
+    tab.mouse.dblclick(box["x"] + 300, middle)
+    tab.wait_for_timeout(500)
+
+    assert zoomed[1] - zoomed[0] < (before[1] - before[0]) / 2
+    assert tab.evaluate(span) == before
+    tab.close()
