@@ -137,6 +137,11 @@ def words(machine_word: str) -> str:
     return machine_word.replace("_", " ")
 
 
+def own_name(strategy: str) -> str:
+    """Give a strategy's own name: of path/to/mine.py:MyIdea the last, of a shipped one all."""
+    return strategy.rpartition(":")[2]
+
+
 @lru_cache(maxsize=1)
 def _packed_plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), compresslevel=9, mtime=0)).decode()
@@ -161,6 +166,7 @@ def _environment() -> Environment:
         "percent": percent,
         "clock": clock,
         "words": words,
+        "own_name": own_name,
     }
     return environment
 

@@ -326,6 +326,29 @@ def test_the_page_works_offline_in_a_real_browser(
     look_at(browser, page(name), folder=tmp_path, width=width, scheme=scheme)
 
 
+LONG_NAME = "../" + "mine/" * 30 + "a_strategy_with_a_long_name.py:" + "AnIdea" * 20
+
+
+def test_the_title_is_the_strategys_own_name() -> None:
+    """Not the path of its file, which stands below where the run is named."""
+    made = runs()["short"]
+
+    text = made.page(made.run.model_copy(update={"strategy": "../mine/vwaprev.py:VwapRev"}))
+
+    assert "<h1>Backtest of VwapRev</h1>" in text
+    assert "../mine/vwaprev.py:VwapRev" in text
+    assert f"<h1>Backtest of {made.run.strategy}</h1>" in page("short")
+
+
+@pytest.mark.browser
+def test_long_names_break(browser: Any, tmp_path: Path) -> None:
+    """On a phone neither a strategy's name nor its parameters push the page aside."""
+    made = runs()["short"]
+    run = made.run.model_copy(update={"strategy": LONG_NAME, "params": (("words", "x" * 200),)})
+
+    look_at(browser, made.page(run), folder=tmp_path, width=390, scheme="light")
+
+
 @pytest.mark.browser
 def test_dragging_zooms_and_a_double_click_resets(browser: Any, tmp_path: Path) -> None:
     """Without a toolbar both still work."""
