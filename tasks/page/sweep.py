@@ -76,6 +76,7 @@ def render_sweep(
         ranks=[(rank, set_words(sets[rank.place])) for rank in ranks[:ROWS_MAX]],
         tried=len(ranks),
         refused=refused,
+        proven=bool(proven),
         agreement=agreement,
         objective=OBJECTIVE_WORDS[job.objective],
         ranges=[(each.name, range_words(each)) for each in job.ranges],

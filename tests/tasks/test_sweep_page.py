@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from html import unescape
@@ -13,13 +14,14 @@ import pytest
 
 from desk.errors import ConfigError
 from desk.research.walk import Trial, marks
+from schemas.research import ALPACA_COSTS
 from schemas.sweep import Fold, Method, Objective, Range, Value
 from tasks.page import sweep_plots as plots
 from tasks.page.sweep import agreement_of, range_words
 from tasks.sweep import Sweep
 from tasks.sweep_page import shown_ranges, write_sweep_page
-from tests.tasks.browsing import look_at, specs
-from tests.tasks.sweeps import made, write_bars
+from tests.tasks.browsing import WAIT_MS, look_at, specs
+from tests.tasks.sweeps import made, plan_of, write_bars
 
 PAGE_MAX_BYTES = 4_000_000
 EVERY_PLOT = {"curve", "stability", "heat-train", "heat-test", "agreement"}
@@ -30,15 +32,17 @@ SECOND = Fold(number=2, train_start=3, train_end=8, test_start=8, test_end=11)
 
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sweep]:
-    """Give a walk, a search without a test, one of a single parameter, one that never trades, and Bayes."""
+    """Give a walk, a search without a test, one of a single parameter, one that never trades, Bayes, and the exact engine's."""
     folder = tmp_path_factory.mktemp("sweeps")
     bars = write_bars(folder)
+    dear = replace(plan_of(bars).backtest, costs=ALPACA_COSTS)  # which the screen does not cover
     return {
         "walk": made(bars, folder),
         "untested": made(bars, folder, train=None, test=None, objective=Objective.PNL),
         "single": made(bars, folder, **ONE_RANGE),
         "idle": made(bars, folder, ranges=("band_bps=999,1000", "fast=5,6")),
         "bayes": made(bars, folder, method=Method.BAYES, trials=4, objective=Objective.CALMAR),
+        "exact": made(bars, folder, **ONE_RANGE, backtest=dear),
     }
 
 
@@ -98,6 +102,39 @@ def test_the_page_says_the_verdict(page: Callable[[str], str], sweeps: dict[str,
         assert f"fast {params['fast']}, slow {params['slow']}" in text
         assert f">{sweep.proven[choice.best.fold.number]}<" in text
     assert sweep.prepared.job.sweep_id in text
+
+
+def test_both_engines_are_named_where_both_played(page: Callable[[str], str]) -> None:
+    """The exact engine alone proves nothing: there are no fills to compare, so no column of them."""
+    assert "the same by both engines" in page("walk")
+    assert '<th scope="col" class="n">Fills</th>' in page("walk")
+    for name in ("exact", "untested"):
+        assert "both engines" not in page(name)
+        assert '<th scope="col" class="n">Fills</th>' not in page(name)
+
+
+@pytest.mark.browser
+def test_no_table_is_cut_on_a_wide_screen(browser: Any, sweeps: dict[str, Sweep], tmp_path: Path) -> None:
+    """Not even where folds begin and end in different years, and a set has many parameters."""
+    walk = sweeps["walk"]
+    days = tuple(day.replace(year=2000 + 2 * place) for place, day in enumerate(walk.prepared.job.sessions))
+    more = tuple(Range(name=f"a_long_parameter_{place}", values=(0.25,)) for place in range(4))
+    job = walk.prepared.job.model_copy(
+        update={"sessions": days, "ranges": (*walk.prepared.job.ranges, *more)}
+    )
+    far = replace(walk, prepared=replace(walk.prepared, job=job))
+    write_sweep_page(far, tmp_path / "far.html")
+    tab = browser.new_page(viewport={"width": 1280, "height": 844})
+    tab.goto((tmp_path / "far.html").as_uri())
+    tab.wait_for_selector("html[data-plots]", state="attached", timeout=WAIT_MS)
+
+    cut = tab.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth)"
+        ".map(each => each.ariaLabel)"
+    )
+
+    assert cut == []
+    tab.close()
 
 
 def test_without_a_test_the_page_does_not_pretend(page: Callable[[str], str]) -> None:
@@ -255,7 +292,7 @@ def test_the_maps_parameters_can_be_chosen(sweeps: dict[str, Sweep]) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light")])
-@pytest.mark.parametrize("name", ["walk", "untested", "single", "idle", "bayes"])
+@pytest.mark.parametrize("name", ["walk", "untested", "single", "idle", "bayes", "exact"])
 def test_the_page_works_offline_in_a_real_browser(
     browser: Any, page: Callable[[str], str], tmp_path: Path, name: str, width: int, scheme: str
 ) -> None:

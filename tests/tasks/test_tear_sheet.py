@@ -326,6 +326,17 @@ def test_the_page_works_offline_in_a_real_browser(
     look_at(browser, page(name), folder=tmp_path, width=width, scheme=scheme)
 
 
+def test_a_hash_that_was_not_made_is_not_shown() -> None:
+    """The ledger's is made on request only; the page says nothing of one that is not there."""
+    made = runs()["short"]
+
+    text = made.page(made.run.model_copy(update={"ledger_hash": ""}))
+
+    assert "Ledger’s hash" in page("short")
+    assert "Ledger’s hash" not in text
+    assert "keeps no ledger" not in text
+
+
 LONG_NAME = "../" + "mine/" * 30 + "a_strategy_with_a_long_name.py:" + "AnIdea" * 20
 
 
