@@ -15,6 +15,7 @@ import polars as pl
 from desk.desk import Desk
 from desk.intake import Intake
 from desk.ports import StrategyRunner
+from desk.strategy_trouble import trouble_of
 from schemas.events import StrategyStopped
 from schemas.signals import SIGNAL_SCHEMA, checked_signals
 
@@ -56,8 +57,6 @@ class Evaluation:
             log.exception("strategy stopped", extra={"strategy": strategy.name})
             self._stopped.add(strategy.name)
             self.desk.journal.record(
-                StrategyStopped(
-                    at=self.desk.now(), strategy=strategy.name, cause=f"{type(error).__name__}: {error}"
-                )
+                StrategyStopped(at=self.desk.now(), strategy=strategy.name, cause=trouble_of(strategy, error))
             )
             return pl.DataFrame(schema=SIGNAL_SCHEMA)

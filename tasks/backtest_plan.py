@@ -14,9 +14,11 @@ import polars as pl
 from desk.errors import ConfigError
 from desk.research.screen import Terms
 from desk.research.shares import eras
+from desk.strategy_trouble import trouble_of
 from schemas.account import Split
 from schemas.research import NO_COSTS, Costs, Engine, Size, SizeKind
 from schemas.settings import EntryOrder, Settings, StrategySettings
+from schemas.signals import checked_signals, checked_targets
 from strategies.base import Strategy
 
 HUGE = Decimal(10) ** 12  # a limit no account reaches
@@ -90,11 +92,13 @@ def said_by(strategy: Strategy, bars: pl.DataFrame, splits: Sequence[Split] = ()
     """
     try:
         if not splits:
-            return strategy.signals(bars)
-        said = [strategy.signals(shown).filter(counts) for shown, counts in eras(bars, splits)]
+            return checked_signals(strategy.signals(bars))
+        said = [
+            checked_signals(strategy.signals(shown)).filter(counts) for shown, counts in eras(bars, splits)
+        ]
         return pl.concat(said).sort("symbol", "ts")
     except Exception as error:  # a user's strategy may raise anything; whose it is stands in the words
-        raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"strategy {strategy.name}: {trouble_of(strategy, error)}") from error
 
 
 def targets_by(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
@@ -104,9 +108,9 @@ def targets_by(strategy: Strategy, bars: pl.DataFrame) -> pl.DataFrame:
         ConfigError: it raised, or said what is no signal.
     """
     try:
-        return strategy.targets(bars)
+        return checked_targets(strategy.targets(bars))
     except Exception as error:  # as in `said_by`
-        raise ConfigError(f"strategy {strategy.name}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"strategy {strategy.name}: {trouble_of(strategy, error)}") from error
 
 
 def terms_of(plan: BacktestPlan, settings: Settings) -> Terms:

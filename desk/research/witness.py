@@ -3,10 +3,10 @@
 from typing import Protocol
 
 import polars as pl
-from pandera.errors import SchemaError
 
 from desk.research.provocation import KEYS
-from schemas.signals import SIGNAL_SCHEMA, checked_signals
+from desk.strategy_trouble import trouble_of
+from schemas.signals import UnlawfulSignal, checked_signals
 
 
 class Speaker(Protocol):
@@ -40,15 +40,11 @@ def said_of(strategy: Speaker, bars: pl.DataFrame) -> pl.DataFrame:
     try:
         said = strategy.signals(bars)
     except Exception as error:  # a user's code may raise anything; it is a finding
-        raise Broken(f"it raised {type(error).__name__}: {' '.join(str(error).split())}") from error
-    if not isinstance(said, pl.DataFrame):
-        raise Broken(f"it answered a {type(said).__name__}, not a polars DataFrame")
-    if dict(said.schema) != SIGNAL_SCHEMA:
-        raise Broken(f"its answer has the columns {dict(said.schema)}, not those of schemas.signals")
+        raise Broken(f"it raised {trouble_of(strategy, error)}") from error
     try:
         said = checked_signals(said)
-    except SchemaError as error:
-        raise Broken(f"its answer breaks the contract: {' '.join(str(error).split())}") from error
+    except UnlawfulSignal as error:
+        raise Broken(f"its answer breaks the contract: {error}") from error
     strange = said.join(bars.select(KEYS), on=KEYS, how="anti").sort("ts", "symbol")
     if strange.height > 0:
         raise Broken(

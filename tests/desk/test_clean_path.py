@@ -15,7 +15,7 @@ from desk.inspector import judge
 from desk.tape import Tape
 from schemas.bars import RAW_SCHEMA, contract_breach
 from schemas.contracts import BarContract, SignalContract
-from schemas.signals import SIGNAL_SCHEMA, checked_signals
+from schemas.signals import SIGNAL_SCHEMA, UnlawfulSignal, checked_signals
 from tests.desk.deliveries import OPEN, TEN, Row, bar, ctx
 
 SYMBOLS = ("AAA", "BBB", "CCC")
@@ -223,7 +223,7 @@ def test_quickly_checked_signals_break_no_contract(rows: list[tuple[object, ...]
     try:
         SignalContract.validate(frame)
     except SchemaError:
-        with pytest.raises(SchemaError):
+        with pytest.raises(UnlawfulSignal):
             checked_signals(frame)
     else:
         assert checked_signals(frame).equals(frame)

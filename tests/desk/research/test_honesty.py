@@ -96,7 +96,7 @@ def test_the_first_bar_that_differs_is_shown_with_both_answers() -> None:
         (dishonest.Doubled, "breaks the contract"),
         (dishonest.NextMinute, "a bar it was not given"),
         (dishonest.Raising, "it raised RuntimeError: the moon is full"),
-        (dishonest.Wordless, "a NoneType, not a polars DataFrame"),
+        (dishonest.Wordless, "the answer is a NoneType; allowed: a polars DataFrame"),
     ],
 )
 def test_a_broken_answer_is_told_and_nothing_else_is_asked(kind: type[Strategy], words: str) -> None:
