@@ -3,8 +3,9 @@
 Theory of operation. Two runs compare where they were played on the same bars: then what was asked
 otherwise is why the numbers differ. On other bars they do not, and that is said before any number. Fills are
 put in order of minute, symbol and side, so that two engines, or two orders of strategies, may write them
-differently and still be equal; a fill is equal with quantity, price and fee. The first that differs is
-where to look: what comes after may only follow from it. Its order stands beside it.
+differently and still be equal; a fill is equal with quantity, price and fee. Bars are of minutes, so seconds
+make no difference. The first that differs is where to look: what comes after may only follow from it. Its
+order stands beside it.
 """
 
 import json
@@ -140,9 +141,10 @@ def compare(first: KeptRun, second: KeptRun) -> Comparison:
     """Compare two runs; what is called a change is from the first to the second."""
     same_data = first.run.data_hash == second.run.data_hash
     asked = tuple(_asked(first.run, second.run))
-    counts = [Counter(each.fills.select(FILL_KEYS).rows()) for each in (first, second)]
+    fills = _ordered(first.fills, FILL_KEYS), _ordered(second.fills, FILL_KEYS)
+    counts = [Counter(each.select(FILL_KEYS).rows()) for each in fills]
     equal = (counts[0] & counts[1]).total()
-    fill = _parting(first.fills.sort(FILL_KEYS), second.fills.sort(FILL_KEYS), FILL_KEYS, _fill_words)
+    fill = _parting(*fills, FILL_KEYS, _fill_words)
     return Comparison(
         first=first.run,
         second=second.run,
@@ -156,7 +158,7 @@ def compare(first: KeptRun, second: KeptRun) -> Comparison:
         fills_first=counts[0].total() - equal,
         fills_second=counts[1].total() - equal,
         fill=fill,
-        trade=_parting(_rounded(first.trades), _rounded(second.trades), TRADE_KEYS, _trade_words),
+        trade=_parting(_trades(first), _trades(second), TRADE_KEYS, _trade_words),
         symbols=_by_symbol(first.trades, second.trades),
         remarks=tuple(_remarks(first.run, second.run, asked=asked, fill=fill)),
     )
@@ -274,14 +276,20 @@ def _fill_words(row: Row) -> str:
 def _trade_words(row: Row) -> str:
     left = "still open" if row["left_at"] is None else f"left {new_york(row['left_at']):%Y-%m-%d %H:%M}"
     return (
-        f"{row['side']} {row['qty']:g} {row['symbol']} at {row['entry_price']:.4f}, {left} "
+        f"{row['side']} {row['qty']:,.10g} {row['symbol']} at {row['entry_price']:.4f}, {left} "
         f"at {row['exit_price']:.4f}: {row['pnl']:+,.2f} USD"
     )
 
 
-def _rounded(trades: pl.DataFrame) -> pl.DataFrame:
+def _trades(kept: KeptRun) -> pl.DataFrame:
+    """Give a run's trades as they are told: prices and quantities to a ten-thousandth, USD to a cent."""
     floats = [pl.col(name).round(4) for name in ("qty", "entry_price", "exit_price")]
-    return trades.with_columns(*floats, pl.col("pnl").round(2)).sort("entered_at", "symbol", "side")
+    return _ordered(kept.trades.with_columns(*floats, pl.col("pnl").round(2)), TRADE_KEYS)
+
+
+def _ordered(rows: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
+    """Give rows in order of their keys, instants as the minutes they lie in."""
+    return rows.with_columns(pl.selectors.datetime().dt.truncate("1m")).sort(keys)
 
 
 def _by_symbol(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:

@@ -32,7 +32,7 @@ SECOND = Fold(number=2, train_start=3, train_end=8, test_start=8, test_end=11)
 
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sweep]:
-    """Give a walk, a search without a test, one of a single parameter, one that never trades, Bayes, and the exact engine's."""
+    """Give a walk and others: untested, one parameter, never trading, by Bayes, by the exact engine."""
     folder = tmp_path_factory.mktemp("sweeps")
     bars = write_bars(folder)
     dear = replace(plan_of(bars).backtest, costs=ALPACA_COSTS)  # which the screen does not cover

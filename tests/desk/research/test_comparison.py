@@ -1,5 +1,6 @@
 """Two runs held against each other: what was asked otherwise, where they part, and whether they compare."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -106,6 +107,38 @@ def test_the_first_fill_that_differs_is_named_with_its_order() -> None:
         "long 10 A at 101.0000, left 2025-11-24 09:34 at 104.0000: +29.98 USD"
     )
     assert found.trade.second.endswith("+24.98 USD")
+
+
+def test_what_does_not_show_is_no_difference() -> None:
+    """Times are told in minutes: a trade left microseconds later is the same, and the first told differs."""
+    late = [{**each, "ts": each["ts"] + timedelta(microseconds=7)} for each in ROUND]
+    worse = {**OTHER[1], "price": Decimal("103.50")}
+
+    same, found = (
+        compare(kept(*ROUND), kept(*late)),
+        compare(kept(*ROUND, *OTHER), kept(*late, OTHER[0], worse)),
+    )
+
+    assert (same.fill, same.trade, same.fills_equal) == (None, None, 2)
+    for parting in (found.fill, found.trade):
+        assert parting is not None
+        assert parting.first != parting.second
+        assert " B at " in parting.first
+
+
+@pytest.mark.parametrize("name", ["qty", "entry_price"])
+def test_a_trade_that_differs_shows_by_what(name: str) -> None:
+    """A ten-thousandth is told; what is less does not differ."""
+    run = kept(fill("A", 1, "buy", "12345.6", "101"), fill("A", 4, "sell", "12345.6", "104"))
+    moved, nearly = (
+        replace(run, trades=run.trades.with_columns(pl.col(name) + by)) for by in (0.0003, 0.00003)
+    )
+
+    parting = compare(run, moved).trade
+
+    assert parting is not None
+    assert parting.first != parting.second
+    assert compare(run, nearly).trade is None
 
 
 @pytest.mark.parametrize("swapped", [False, True])
