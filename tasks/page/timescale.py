@@ -7,6 +7,7 @@ plain number instead: minutes of the sessions, one after the other, with the day
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -28,7 +29,7 @@ class TimeScale:
 
     firsts: tuple[int, ...]  # microseconds; the sessions' first minutes, in order
     lengths: tuple[int, ...]  # their minutes
-    names: tuple[str, ...]  # their days, short
+    days: tuple[date, ...]  # theirs
 
     @classmethod
     def over(cls, frame: pl.DataFrame) -> "TimeScale":
@@ -38,7 +39,7 @@ class TimeScale:
         return cls(
             firsts=tuple(first.to_list()),
             lengths=tuple(((last - first) // MINUTE_US + 1).to_list()),
-            names=tuple(edges["session_date"].dt.strftime("%-d %b").to_list()),
+            days=tuple(edges["session_date"].to_list()),
         )
 
     @property
@@ -71,7 +72,7 @@ class TimeScale:
             "type": "linear",
             "range": [-MARGIN_FRAC * total, (1 + MARGIN_FRAC) * total],
             "tickvals": [sum(self.lengths[:number]) for number in range(0, len(self.firsts), step)],
-            "ticktext": list(self.names[::step]),
+            "ticktext": _named(self.days[::step]),
             "zeroline": False,
         }
 
@@ -80,3 +81,12 @@ class TimeScale:
         session = max(bisect_right(self.firsts, at) - 1, 0)
         within = (at - self.firsts[session]) // MINUTE_US
         return sum(self.lengths[:session]) + min(max(within, 0), self.lengths[session] - 1)
+
+
+def _named(days: tuple[date, ...]) -> list[str]:
+    """Name days in order, short; the year stands below the first and below each that begins another."""
+    years = [None, *(day.year for day in days[:-1])]
+    return [
+        f"{day:%-d %b}" + ("" if day.year == before else f"<br>{day.year}")
+        for day, before in zip(days, years, strict=True)
+    ]

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -277,6 +277,7 @@ def test_short_periods_leave_the_nights_out() -> None:
     assert at["x"] == list(range(bars.height))
     assert at["customdata"][0] == "Mon 24 Nov 2025 09:30"
     assert scale.axis()["tickvals"] == [0, 390, 780, 1170, 1380, 1770]
+    assert scale.axis()["ticktext"][0] == "24 Nov<br>2025"
     assert scale.axis()["ticktext"][3:5] == ["28 Nov", "1 Dec"]
     late = pl.Series([bars["ts"][389] + timedelta(minutes=5), None])
     assert scale.points(late)["x"] == [389, None]
@@ -284,6 +285,16 @@ def test_short_periods_leave_the_nights_out() -> None:
     assert len(long.firsts) > SESSIONS_MAX
     assert long.axis() == {"type": "date"}
     assert long.points(bars["ts"].head(1))["x"] == ["2025-11-24T09:30:00"]
+
+
+def test_a_year_stands_where_it_begins() -> None:
+    """Below the first day written, and below each whose year is another than that before it."""
+    days = [(2011, 1, 3), (2011, 1, 25), (2018, 11, 5), (2018, 11, 6), (2024, 8, 19)]
+    opens = pl.Series("ts", [datetime(*day, 15, tzinfo=UTC) for day in days], dtype=pl.Datetime("us", "UTC"))
+
+    words = TimeScale.over(opens.to_frame()).axis()["ticktext"]
+
+    assert words == ["3 Jan<br>2011", "25 Jan", "5 Nov<br>2018", "6 Nov", "19 Aug<br>2024"]
 
 
 def test_the_monthly_table_compounds() -> None:
