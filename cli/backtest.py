@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli.outputs import require_writable
 from cli.tables import as_json, console, grid
 from tasks.configuration import load_settings
 from tasks.errors import ConfigError
@@ -100,6 +101,7 @@ def _run(
     from tasks import backtest as work
     from tasks.streaming import run_streamed
 
+    require_writable(report=report, json=json, fills=fills)
     settings = load_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

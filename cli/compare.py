@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.outputs import require_writable
 from cli.tables import as_json, console, grid, moment
 from tasks.configuration import load_settings
 
@@ -27,6 +28,7 @@ def compare(
     """Hold two kept backtests against each other; changes are from the first to the second."""
     from tasks.compare import compared, write_comparison
 
+    require_writable(report=report, json=json)
     found = compared(load_settings(), first, second)
     _show(found)
     if json is not None:

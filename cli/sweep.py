@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.backtest import number, percent, read_cash, read_costs, read_size, usd
+from cli.outputs import require_writable
 from cli.tables import as_json, console, grid
 from schemas.sweep import Method, Objective, Runner
 from tasks.configuration import load_settings
@@ -160,6 +161,7 @@ def _run(
 
     if heat is not None and report is None:
         raise ConfigError(f"--heat {heat}: the heat maps are in the page; give --report FILE too")
+    require_writable(report=report, json=json)
     settings = load_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
