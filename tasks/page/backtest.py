@@ -144,7 +144,7 @@ def _trade_figures(performance: Performance, trades: pl.DataFrame) -> tuple[Figu
     words = f"{numbers.trades} trades, {numbers.wins} won, mean {money(numbers.expectancy_usd)} USD."
     standing = "Each trade's result against the worst (MAE) and the best (MFE) it stood at."
     return figures_of(
-        ("results", "Results of the trades", plots.results_figure(trades), words),
+        ("results", plots.results_words(trades), plots.results_figure(trades), words),
         ("excursions", "How trades stood, and how they ended", plots.excursions_figure(trades), standing),
     )
 

@@ -6,12 +6,15 @@ only the way between them. Everything else that is left out is counted, and the 
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
+from desk.research.overfitting import Floats
 from schemas.research import Run
 from tasks.page.canvas import BLUE, GREEN, GREY, RED, as_json, new_figure, rounded
+from tasks.page.template import money
 from tasks.page.timescale import TimeScale
 
 POINTS_MAX = 1_600  # of a line; the page is 1,080 pixels wide
@@ -157,23 +160,22 @@ def costs_figure(steps: Sequence[tuple[str, float]]) -> str:
 
 def results_figure(trades: pl.DataFrame) -> str | None:
     """Give how often trades made what; None without a closed one."""
-    results = trades.filter(pl.col("left_at").is_not_null())["pnl"].to_numpy()
+    results = _results(trades)
     if not len(results):
         return None
-    low, high = np.quantile(results, [TAIL_FRAC, 1 - TAIL_FRAC])
-    width = max(float(high - low) / BINS, 0.01)
-    # Zero is an edge: a bar is of gains or of losses. A result of zero is no gain.
-    edges = np.arange(math.floor(low / width) - 1, math.ceil(high / width) + 1) * width
+    edges = _edges(results)
+    width = float(edges[1] - edges[0])
     counts, _ = np.histogram(-np.clip(results, edges[1], edges[-1] - width / 2), bins=-edges[::-1])
-    counts = counts[::-1]
     middles = (edges[:-1] + edges[1:]) / 2
     figure = new_figure(height=280)
     figure.add_bar(
         x=[round(float(each), 4) for each in middles],
-        y=counts.tolist(),
+        y=counts[::-1].tolist(),
         width=width * 0.92,
         marker={"color": [GREEN if each >= 0 else RED for each in middles], "line": {"width": 0}},
-        hovertemplate="about %{x:,.2f} USD  %{y} trades<extra></extra>",
+        text=_spans(results, edges),
+        textposition="none",
+        hovertemplate="%{text}  %{y} trades<extra></extra>",
         showlegend=False,
     )
     figure.update_layout(
@@ -181,6 +183,44 @@ def results_figure(trades: pl.DataFrame) -> str | None:
         yaxis={"tickformat": ",d", "title": {"text": "trades"}},
     )
     return as_json(figure)
+
+
+def results_words(trades: pl.DataFrame) -> str:
+    """Give the caption of `results_figure`: it names the extremes that its first and last bar gather."""
+    results, words = _results(trades), []
+    if len(results):
+        edges = _edges(results)
+        below, above = results.min() < edges[0], results.max() > edges[-1]
+        words += [f"the first bar holds all down to {money(float(results.min()))}"] if below else []
+        words += (
+            [f"the last {'' if below else 'bar holds '}all up to {money(float(results.max()))}"]
+            if above
+            else []
+        )
+    return "Results of the trades" + ("; " + ", ".join(words) if words else "")
+
+
+def _results(trades: pl.DataFrame) -> Floats:
+    return trades.filter(pl.col("left_at").is_not_null())["pnl"].to_numpy()
+
+
+def _edges(results: Floats) -> Floats:
+    """Give the edges of the bars; of the results beyond them the first and the last bar have all."""
+    low, high = np.quantile(results, [TAIL_FRAC, 1 - TAIL_FRAC])
+    width = max(float(high - low) / BINS, 0.01)
+    # Zero is an edge: a bar is of gains or of losses. A result of zero is no gain.
+    edges: Floats = np.arange(math.floor(low / width) - 1, math.ceil(high / width) + 1) * width
+    return edges
+
+
+def _spans(results: Floats, edges: Floats) -> list[str]:
+    """Give what hovering says of each bar."""
+    spans = [f"{money(float(a))} to {money(float(b))} USD" for a, b in pairwise(edges)]
+    if results.min() < edges[0]:
+        spans[0] = f"{money(float(edges[1]))} and less, down to {money(float(results.min()))} USD"
+    if results.max() > edges[-1]:
+        spans[-1] = f"{money(float(edges[-2]))} and more, up to {money(float(results.max()))} USD"
+    return spans
 
 
 def excursions_figure(trades: pl.DataFrame) -> str | None:

@@ -240,6 +240,28 @@ def test_bars_of_results_are_gains_or_losses() -> None:
     assert [at > 0 for at in drawn["x"]] == [colour == plots.GREEN for colour in drawn["marker"]["color"]]
 
 
+def test_bars_that_gather_what_lies_beyond_say_so() -> None:
+    """The caption has the true extremes, and so has hovering; without outliers nothing is said."""
+    results = [-360.84, *(float(each) for each in range(-100, 101)), 259.26]
+    trades = runs()["short"].trades.head(1).select(pl.all().repeat_by(len(results))).explode(pl.all())
+    trades = trades.with_columns(pnl=pl.Series(results), left_at=pl.col("entered_at"))
+
+    spec = plots.results_figure(trades)
+
+    assert plots.results_words(trades) == (
+        "Results of the trades; the first bar holds all down to "
+        "\N{MINUS SIGN}360.84, the last all up to 259.26"
+    )
+    assert spec is not None
+    (drawn,) = json.loads(spec)["data"]
+    assert drawn["text"][0].endswith("and less, down to \N{MINUS SIGN}360.84 USD")
+    assert drawn["text"][-1].endswith("and more, up to 259.26 USD")
+    assert sum(drawn["y"]) == len(results)
+    even = trades.filter(pl.col("pnl").abs() < 50)
+    assert plots.results_words(even) == "Results of the trades"
+    assert plots.results_words(even.clear()) == "Results of the trades"
+
+
 def test_the_most_traded_symbol_is_drawn() -> None:
     """By notional of its fills; of those with bars."""
     bars = frame(bar("A", 0, 10.0), bar("B", 0, 10.0))
