@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.outputs import require_writable
-from cli.tables import as_json, console, grid
+from cli.tables import as_json, console, grid, plain
 from tasks.configuration import load_settings
 from tasks.errors import ConfigError
 
@@ -24,7 +25,7 @@ Stream = Annotated[
 ]
 
 NOTHING = "-"
-DENIALS_SHOWN = 5
+KEPT = "SELECT run_id, strategy, params, sharpe, final_equity FROM backtests ORDER BY started_at"
 
 
 def backtest(
@@ -118,16 +119,20 @@ def _run(
         work.write_fills(done.fills, fills)
         console().print(f"fills: {fills}")
     if json is not None:
-        json.write_text(as_json({"run": done.run, "performance": done.performance}), encoding="utf-8")
+        json.write_text(as_json(_facts(done)), encoding="utf-8")
         console().print(f"numbers: {json}")
     if report is not None:
         work.report(done, report)
         console().print(f"report: {report}")
     if keeps:
         waits = work.keep(done, settings)
-        console().print(
-            waits or f'kept as run {done.run.run_id} in {settings.store}: desk sql "FROM backtests"'
-        )
+        console().print(waits or f'kept as run {done.run.run_id} in {settings.store}: desk sql "{KEPT}"')
+
+
+def _facts(done: "Backtest") -> dict[str, object]:
+    """Give what --json writes: the record with its parameters by name, the numbers, and what is doubtful."""
+    run = plain(done.run) | {"params": {name: loads(value) for name, value in done.run.params}}
+    return {"run": run, "performance": done.performance, "doubts": done.doubts, "notes": done.notes}
 
 
 def _show(done: "Backtest") -> None:
@@ -169,10 +174,6 @@ def _show(done: "Backtest") -> None:
     out.print(_conventions(done))
     for note in (*done.notes, *done.doubts):
         out.print(note)
-    if done.denials:
-        most = sorted(done.denials.items(), key=lambda item: -item[1])
-        words = ", ".join(f"{reason} {count:,}" for reason, count in most[:DENIALS_SHOWN])
-        out.print(f"the gate denied {run.denied:,} of {run.denied + run.orders:,} intents: {words}")
     out.print(f"{run.seconds:.2f} s, {run.bars / run.seconds:,.0f} bars/s; orders {run.orders_hash[:16]}")
 
 

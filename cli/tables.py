@@ -92,6 +92,8 @@ def plain(value: Any) -> Any:
             return value
         case Sequence() | set() | frozenset():
             return [plain(item) for item in value]
+        case _ if hasattr(value, "iter_rows"):  # a polars frame, without loading polars for who has none
+            return [plain(row) for row in value.iter_rows(named=True)]
         case _ if dataclasses.is_dataclass(value):
             return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         case _:

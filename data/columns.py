@@ -13,7 +13,7 @@ DAY = pl.Date()
 SEQ = pl.Int64()
 COUNT = pl.Int32()
 USD = pl.Decimal(18, 6)
-QTY = pl.Decimal(18, 9)
+QTY = pl.Decimal(19, 9)  # 19 and not 18 digits: DuckDB multiplies what is wider than 18 without overflow
 NUMBER = pl.Decimal(28, 9)  # what the gate judged: shares, dollars, seconds or counts
 
 BACKTESTS: Schema = {

@@ -12,7 +12,7 @@ from schemas.bars import UTC_US
 from schemas.record import Record
 
 PRICE = pl.Decimal(18, 6)
-QTY = pl.Decimal(18, 9)
+QTY = pl.Decimal(19, 9)  # 19 and not 18 digits: DuckDB multiplies what is wider than 18 without overflow
 USD = pl.Decimal(18, 6)
 
 # One row per execution, in order of time.
@@ -29,10 +29,10 @@ FILL_SCHEMA: dict[str, pl.DataType] = {
     "client_order_id": pl.String(),
 }
 
-# Money that came or went without a fill: borrow, a day's rounding of fees, dividends. In order of time.
+# Money that came or went without a fill: borrow, dividends, shares paid in cash. In order of time.
 FLOW_SCHEMA: dict[str, pl.DataType] = {
     "ts": UTC_US,  # in a minute of a session; after its last minute it counts with that one
-    "kind": pl.String(),  # borrow, fee, dividend, ...
+    "kind": pl.String(),  # borrow, dividend, ...
     "amount": USD,  # positive came in
 }
 

@@ -10,7 +10,7 @@ gate nothing limits the idea: no limits, no loss latches, no protections.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +26,7 @@ from desk.research.engine import Plan, Played, play
 from desk.research.ex_dates import IN_LIEU
 from desk.research.performance import Performance, measure
 from desk.research.reel import Reel
-from desk.research.screen import Screen
+from desk.research.screen import NotCovered, Screen, uncovered
 from desk.research.shares import InShares, in_last_shares
 from desk.research.slate import Slate
 from desk.research.trades import round_trips
@@ -36,8 +36,17 @@ from schemas.research import FLOW_SCHEMA, Engine, Run
 from schemas.settings import Settings
 from strategies.base import Strategy, StrategyError
 from tasks.action_files import read_actions
-from tasks.backtest_bars import action_notes, asked_for, bars_there, jump_words, remedy_of, shown_as_live
+from tasks.backtest_bars import (
+    action_notes,
+    asked_for,
+    bars_there,
+    for_screen,
+    jump_words,
+    remedy_of,
+    shown_as_live,
+)
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
+from tasks.backtest_remarks import remarks
 from tasks.code_version import code_version
 from tasks.settings_hash import settings_hash
 from tasks.store import warehouse_path
@@ -56,9 +65,8 @@ class Backtest:
     trades: pl.DataFrame
     curve: pl.DataFrame
     performance: Performance
-    denials: Mapping[str, int] = field(default_factory=dict)  # by the gate's reason
     notes: tuple[str, ...] = ()  # rows of bars left out and the like
-    doubts: tuple[str, ...] = ()  # about the bars
+    doubts: tuple[str, ...] = ()  # about the run and the bars
     shown: InShares  # fills and bars in the shares of the last day, as the page draws them
 
 
@@ -86,6 +94,7 @@ def run_backtest(
     strategy_of(plan, (ANY_SYMBOL,))  # a mistake in it is told before a year of bars is read
     every, notes = bars_there(plan, settings)
     bars = asked_for(plan, every)
+    bars, rounded = for_screen(bars) if plan.engine is Engine.SCREEN else (bars, ())
     symbols = tuple(bars["symbol"].unique().sort().to_list())
     strategy = strategy_of(plan, symbols)
     shown, warmed = shown_as_live(strategy, bars, every) if plan.as_live else (bars, ())
@@ -117,9 +126,8 @@ def run_backtest(
         trades=trades,
         curve=curve,
         performance=performance,
-        denials=played.denials,
-        notes=notes + warmed + action_notes(plan, actions),
-        doubts=jump_words(last.bars, remedy=remedy_of(plan)),
+        notes=notes + rounded + warmed + action_notes(plan, actions),
+        doubts=remarks(played, gate=plan.gate) + jump_words(last.bars, remedy=remedy_of(plan)),
         shown=last,
     )
 
@@ -310,8 +318,11 @@ def _played(
 def _screened(
     plan: BacktestPlan, settings: Settings, said: pl.DataFrame, bars: pl.DataFrame, name: str
 ) -> Played:
+    terms = terms_of(plan, settings)
+    if what := uncovered(terms):
+        raise NotCovered(what)
     slate = Slate(bars)
-    screened = Screen(slate, terms_of(plan, settings)).play(slate.targets(said))
+    screened = Screen(slate, terms).play(slate.targets(said))
     fills = screened.fills(name)
     equity = screened.summary().final_equity
     orders = hashlib.sha256(fills.select("ts", "symbol", "side", "qty").write_csv().encode()).hexdigest()

@@ -8,7 +8,9 @@ import polars as pl
 from data.bars_between import read_bars_between
 from desk.errors import ConfigError, NoBars
 from desk.hours import LAST_DAY, from_new_york
+from desk.research.kernel import MILLION
 from desk.research.shares import Jump, overnight_jumps
+from desk.research.slate import ROUNDING_NOISE
 from desk.warm_up import warm_up_sessions
 from schemas.actions import Actions
 from schemas.settings import Settings
@@ -17,6 +19,7 @@ from tasks.backtest_plan import BacktestPlan
 from tasks.bar_files import left_out, read_bars, regular
 from tasks.store import warehouse_path
 
+PRICES = ("open", "high", "low", "close")
 ONE_DAY = timedelta(days=1)
 JUMPS_NAMED = 3  # the rest is counted
 
@@ -85,6 +88,26 @@ def shown_as_live(
     preposition = "of" if len(earlier) == 1 else "since"
     note = f"warmed up with {before.height:,} bars {preposition} {earlier[0].session_date}"
     return pl.concat([before, bars]).sort("symbol", "ts"), (note,)
+
+
+def for_screen(bars: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Give bars with prices of whole millionths of a USD, as the screen needs them, and what was done."""
+    finer = {name: _is_finer(name) for name in PRICES}
+    count = bars.select(pl.any_horizontal(*finer.values()).sum()).item()
+    if count == 0:
+        return bars, ()
+    rounded = (
+        pl.when(is_finer).then(pl.col(name).round(6)).otherwise(name).alias(name)
+        for name, is_finer in finer.items()
+    )
+    note = f"prices of {count:,} bars are finer than a millionth of a USD, and were rounded for the screen"
+    return bars.with_columns(*rounded), (note,)
+
+
+def _is_finer(name: str) -> pl.Expr:
+    """Tell whether a price is no whole number of millionths."""
+    millionths = pl.col(name) * MILLION
+    return (millionths - millionths.round()).abs() >= ROUNDING_NOISE
 
 
 def action_notes(plan: BacktestPlan, actions: Actions) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from strategies.base import Strategy
 from tasks.backtest import ANY_SYMBOL, Backtest, Progress, Seen, data_hash, day_of, record, strategy_of
 from tasks.backtest_bars import shown_as_live, words_of_jumps
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of
+from tasks.backtest_remarks import remarks
 from tasks.bar_files import BarMonths, ReadBars, left_out
 from tasks.unheard import unheard
 
@@ -85,9 +86,8 @@ def run_streamed(
         trades=trades,
         curve=curve,
         performance=performance,
-        denials=played.denials,
         notes=notes,
-        doubts=words_of_jumps(jumps, remedy=REMEDY),
+        doubts=remarks(played, gate=plan.gate) + words_of_jumps(jumps, remedy=REMEDY),
         shown=InShares(played.fills, played.fills, filled),
     )
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from desk.hours import session_hours
 from desk.research.curve import equity_curve
-from desk.research.engine import Plan, play
+from desk.research.engine import Plan, Played, play
 from desk.research.performance import daily
 from desk.research.reel import Reel
 from desk.research.screen import Screen
@@ -98,7 +98,7 @@ class Bench:
         assert window.screen is not None, "only what was screened is proven"
         mine = self._cut(said, fold.test_start, fold.test_end)
         screened = window.screen.play(window.screen.slate.targets(mine)).fills(strategy.name)
-        exact = self._exact(strategy, mine, window.bars)
+        exact = self._exact(strategy, mine, window.bars).fills
         if (difference := first_difference(screened, exact)) is not None:
             raise FillsDiffer(f"fold {fold.number}, {dict(strategy.checked.model_dump())}: {difference}")
         return exact.height
@@ -117,13 +117,13 @@ class Bench:
         if window.screen is not None:
             played = window.screen.play(window.screen.slate.targets(mine))
             return (len(played.done) - played.open_positions) // 2, played.daily_pnl().tolist()
-        fills = self._exact(strategy, mine, window.bars)
-        curve = equity_curve(fills, window.bars, cash=self.plan.cash)
-        trades = round_trips(fills, window.bars)
+        exact = self._exact(strategy, mine, window.bars)
+        curve = equity_curve(exact.fills, window.bars, cash=self.plan.cash, flows=exact.flows)
+        trades = round_trips(exact.fills, window.bars)
         ended = trades.height - trades["left_at"].null_count()
         return ended, daily(curve, opening=float(self.plan.cash))["pnl"].to_list()
 
-    def _exact(self, strategy: Strategy, said: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    def _exact(self, strategy: Strategy, said: pl.DataFrame, bars: pl.DataFrame) -> Played:
         made = Plan(
             settings=settings_of(self.plan, self._settings, strategy),
             reel=Reel(bars),
@@ -136,7 +136,7 @@ class Bench:
             seed=self.plan.seed,
         )
         with unheard():
-            return play(made).fills
+            return play(made)
 
     def _window(self, start: int, end: int, strategy: Strategy) -> Window:
         """Give the bars of sessions [start, end), cut once."""

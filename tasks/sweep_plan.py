@@ -80,6 +80,7 @@ def prepare(plan: SweepPlan, settings: Settings) -> Prepared:
     """
     # Here and not above: the processes of a pool come by this module and need neither database nor Prefect.
     from tasks.backtest import bars_of, data_hash
+    from tasks.backtest_bars import for_screen
 
     here = anchored(plan.backtest.strategy, Path.cwd())
     backtest = replace(plan.backtest, strategy=here, bars=None, start=None, end=None)
@@ -96,6 +97,7 @@ def prepare(plan: SweepPlan, settings: Settings) -> Prepared:
     sessions = tuple(bars["ts"].dt.date().unique().sort().to_list())
     folds, purge = _folds(plan, len(sessions), _reach(backtest, symbols, space, known, strategy))
     missing = uncovered(terms_of(backtest, chosen))
+    bars, rounded = (bars, ()) if missing else for_screen(bars)
     job = Job(
         sweep_id="",
         plan=PLANS.dump_json(backtest).decode(),
@@ -123,7 +125,7 @@ def prepare(plan: SweepPlan, settings: Settings) -> Prepared:
         bars=bars.height,
         sets=tuple(sets),
         refused=refused,
-        notes=(*notes, *_remarks(plan, sets, purge, bars)),
+        notes=(*notes, *rounded, *_remarks(plan, sets, purge, bars)),
         facts=_facts(plan, chosen, asked) | {"purge": purge, "bars": bars.height},
     )
 

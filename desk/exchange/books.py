@@ -215,11 +215,13 @@ class Books:
             held, qty=held.qty - qty, cost=held.cost * share, day_cost=held.day_cost * share
         )
 
-    def charge_fees(self, *, activity_id: str, session_date: date, at: datetime) -> None:
-        """Take the accrued fees from cash, rounded up to the cent; nothing when none are owed."""
+    def charge_fees(
+        self, *, activity_id: str, session_date: date, at: datetime, in_cents: bool = True
+    ) -> None:
+        """Take the accrued fees from cash, rounded up to the cent or as they are; no charge of nothing."""
         if len(self.accrued) == 0:
             return
-        amount = charged(self.accrued)
+        amount = charged(self.accrued) if in_cents else self.accrued_fees
         self.accrued.clear()
         self.cash -= amount
         self.charges.append(FeeCharge(activity_id, session_date, amount, at))

@@ -307,6 +307,7 @@ class Floor(Hooks):
                 activity_id=self.lives.ids.next("fee"),
                 session_date=self.hours.session_date,
                 at=self.timeline.stamp(),
+                in_cents=self.rules.fees_in_cents,
             )
 
     def _roll(self) -> None:

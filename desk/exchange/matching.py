@@ -63,6 +63,7 @@ class Rules:
     participation: Decimal | None = Decimal("0.10")  # of a print's volume, for one account; None: all
     slippage_bps: Decimal = Decimal(0)  # beside the half spread, against the trader
     fees: FeeSchedule = ALPACA_FEES
+    fees_in_cents: bool = True  # whether a day's fees are charged rounded up to the cent, as Alpaca does
     gtc_life: timedelta = timedelta(days=90)  # ALPACA.md section 2.3
     band: Decimal = Decimal("0.05")  # share of price, around the bar's open and close
 

@@ -2,7 +2,7 @@
 
 Theory of operation. Months and minutes divide the account's curve, so their P&L adds up to the run's profit,
 open positions included; symbols and strategies divide the trades, and add up to the same but for flows
-(borrow, a day's rounding of fees), which belong to no trade. The night is in the session's first minute: the
+(borrow, dividends), which belong to no trade. The night is in the session's first minute: the
 curve's row there is the first after the last close.
 """
 

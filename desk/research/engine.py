@@ -79,7 +79,7 @@ class Played:
     """What came of it."""
 
     fills: pl.DataFrame  # `FILL_SCHEMA`
-    flows: pl.DataFrame  # `FLOW_SCHEMA`: borrow, dividends, what the venue's rounding of a day's fees took
+    flows: pl.DataFrame  # `FLOW_SCHEMA`: borrow, dividends, shares paid in cash
     cash: Decimal
     equity: Decimal  # at the newest closes
     orders: int
@@ -89,6 +89,7 @@ class Played:
     orders_hash: str
     ledger_hash: str
     journal: Journal | None  # None: of the screen, which has none
+    rejections: Mapping[str, int] = field(default_factory=dict)  # by the venue's words
     divided: tuple[Divided, ...] = ()  # what splits made of positions
 
 
@@ -192,6 +193,7 @@ class Playback:
             orders_hash=ledger.orders_hash,
             ledger_hash=ledger.ledger_hash,
             journal=self._desk.journal,
+            rejections=dict(ledger.rejections),
             divided=self._ex_dates.divided(ledger),
         )
 
@@ -250,6 +252,7 @@ def _composed(plan: Plan) -> tuple[Desk, Venue, PassingLedger]:
             commission_per_share=costs.commission_per_share,
             commission_min=costs.commission_min,
         ),
+        fees_in_cents=False,  # or a day's rounding would be in the account's profit and in no trade's
         gtc_life=FOREVER,
     )
     venue = Venue(

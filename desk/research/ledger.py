@@ -16,6 +16,7 @@ from schemas.events import (
     FillRecorded,
     IntentDenied,
     OrderPlanned,
+    OrderRejected,
     PositionAdjusted,
 )
 from schemas.orders import Fill, OrderIntent
@@ -33,6 +34,7 @@ class PassingLedger:
         """
         self.seq = 0
         self.denials: Counter[str] = Counter()  # by the gate's reason
+        self.rejections: Counter[str] = Counter()  # by the venue's words
         self.fills: list[tuple[Fill, OrderIntent]] = []
         self.flows: list[CashAdjusted] = []  # money that came or went without a fill
         self.divided: list[PositionAdjusted] = []  # by splits: a position out, and in again
@@ -55,6 +57,8 @@ class PassingLedger:
                     self.flows.append(event)
                 case PositionAdjusted() if event.split_on is not None:
                     self.divided.append(event)
+                case OrderRejected():
+                    self.rejections[event.message] += 1
                 case IntentDenied():
                     self.denials[event.denial.reason.value] += 1
                 case _:

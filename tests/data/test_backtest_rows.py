@@ -44,6 +44,20 @@ def stored(warehouse: Warehouse, table: str, run_id: str = "one") -> pl.DataFram
     return query_readonly(warehouse.path, f"FROM {table} WHERE run_id = '{run_id}' ORDER BY {order}")
 
 
+def test_quantity_times_price_is_a_query_of_everyday(tmp_path: Path) -> None:
+    """DuckDB keeps a product of two short decimals short, which overflows: the quantity is a longer one."""
+    warehouse, rows = make_warehouse(tmp_path), make_rows()
+    many = pl.lit(Decimal("250000.000000001")).cast(rows["backtest_fills"].schema["qty"]).alias("qty")
+    rows["backtest_fills"] = rows["backtest_fills"].with_columns(many)
+    assert keep_backtest(warehouse, rows) is None
+
+    traded = query_readonly(warehouse.path, "SELECT sum(qty * price) FROM backtest_fills").item()
+
+    assert traded == sum(
+        qty * price for qty, price in rows["backtest_fills"].select("qty", "price").iter_rows()
+    )
+
+
 def test_every_table_has_the_run_exactly(tmp_path: Path) -> None:
     """What went in comes out, decimals and nulls included."""
     warehouse, rows = make_warehouse(tmp_path), make_rows()

@@ -1,6 +1,7 @@
 """`desk backtest` from files to numbers: the fills are those of a plain loop, and mistakes are one line."""
 
 import logging
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from desk.errors import ConfigError, NoBars
 from desk.exchange.generated import GeneratedMarket
 from desk.hours import sessions_between
-from schemas.research import Engine, Size, SizeKind
+from schemas.research import ALPACA_COSTS, Engine, Size, SizeKind
 from schemas.settings import Settings
 from tasks.backtest import Backtest, BacktestPlan, keep, report, run_backtest, write_fills
 from tasks.bar_files import read_bars
 from tests.answers import reference_loop
 
+TEN = Size(kind=SizeKind.SHARES, amount=Decimal(10))
 HUNDRED = Size(kind=SizeKind.SHARES, amount=Decimal(100))
 CASH = Decimal(50_000_000)
 PARAMS = ("fast=20", "slow=50")
@@ -155,6 +157,19 @@ def test_the_screen_fills_as_the_exact_engine_does(tmp_path: Path) -> None:
     assert screen.run.final_equity == exact.run.final_equity
 
 
+def test_the_screen_takes_prices_that_were_short_floats(tmp_path: Path) -> None:
+    """Prices off by a hundred-thousandth of a dollar are rounded, and the fills are the exact engine's."""
+    path, prices = bars_file(tmp_path), ("open", "high", "low", "close")
+    short = [pl.col(name).cast(pl.Float32).cast(pl.Float64) for name in prices]
+    pl.read_parquet(path).with_columns(*short).write_parquet(path)
+
+    exact = run(bare("sma_crossover", path, PARAMS), tmp_path)
+    screen = run(bare("sma_crossover", path, PARAMS, engine=Engine.SCREEN), tmp_path)
+
+    assert fills_of(screen) == fills_of(exact)
+    assert "bars are finer than a millionth of a USD" in screen.notes[0]
+
+
 def test_a_run_is_a_function_of_what_was_asked(tmp_path: Path) -> None:
     """The same plan gives the same run, name, orders and numbers; another parameter another."""
     path = bars_file(tmp_path, days=2)
@@ -176,7 +191,50 @@ def test_under_the_gate_denials_are_counted(tmp_path: Path) -> None:
     done = run(plan, tmp_path)
 
     assert done.run.orders == done.fills.height == 0
-    assert done.run.denied == done.denials["order_notional"] > 0
+    assert done.run.denied > 0
+    assert done.doubts[-1].startswith(f"The gate denied {done.run.denied:,} of {done.run.denied:,} intents: ")
+    assert f"order_notional {done.run.denied:,}" in done.doubts[-1]
+
+
+def test_a_latch_that_ends_a_run_is_told_first(tmp_path: Path) -> None:
+    """A loss limit of a few dollars latches on the first day: what comes after it has no entry."""
+    path = bars_file(tmp_path)
+    limits = settings(tmp_path).risk.model_copy(update={"daily_loss_usd": Decimal(2)})
+    few = settings(tmp_path).model_copy(update={"risk": limits})
+    plan = BacktestPlan(strategy="sma_crossover", bars=path, symbols=("F", "KO"), params=PARAMS, size=TEN)
+
+    done = run_backtest(plan, few, began=lambda _: None, after=lambda _: None)
+
+    assert done.fills.height > 0
+    day = done.fills["ts"].max()
+    assert done.doubts[0].startswith(f"daily_loss latched at {day:%Y-%m-%d} ")
+    assert "No entry after it" in done.doubts[0]
+
+
+def test_orders_that_the_venue_rejected_are_told_of(tmp_path: Path) -> None:
+    """Twenty times the account's equity is more than its buying power: no fill, and the reason."""
+    path = bars_file(tmp_path, days=1)
+    plan = replace(bare("sma_crossover", path, PARAMS), size=Size(kind=SizeKind.EQUITY, amount=Decimal(20)))
+
+    done = run(plan, tmp_path)
+
+    orders = done.run.orders
+    assert done.fills.is_empty()
+    assert (
+        done.doubts[0]
+        == f"The venue rejected {orders:,} of {orders:,} orders: insufficient buying power {orders:,}."
+    )
+
+
+def test_the_profit_is_that_of_the_trades(tmp_path: Path) -> None:
+    """Over a month with fees: no day's rounding goes to the account beside its trades."""
+    plan = bare("sma_crossover", bars_file(tmp_path, days=22), PARAMS, costs=ALPACA_COSTS)
+    done = run(plan, tmp_path)
+
+    assert done.fills["fee"].sum() > 1
+    assert done.flows.is_empty()
+    assert done.performance.costs.fees_usd == pytest.approx(float(done.fills["fee"].sum()), abs=1e-9)
+    assert done.trades["pnl"].sum() == pytest.approx(done.performance.account.profit_usd, abs=1e-6)
 
 
 def test_a_backtest_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

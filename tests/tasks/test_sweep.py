@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from desk.errors import ConfigError
+from desk.research.engine import Played
 from desk.research.walk import FillsDiffer
 from schemas.research import ALPACA_COSTS, Size
 from schemas.settings import Settings
@@ -95,10 +96,11 @@ def test_a_winner_whose_fills_differ_is_a_defect(
     prepared = prepare(plan_of(bars), Settings(store=tmp_path))
     play = sweep_bench.Bench._exact
 
-    def off(*arguments: object) -> pl.DataFrame:
-        fills = play(*arguments)  # type: ignore[arg-type]
+    def off(*arguments: object) -> Played:
+        played = play(*arguments)  # type: ignore[arg-type]
         cent = pl.when(pl.int_range(pl.len()) == 2).then(pl.col("price") + market.TICK)
-        return fills.with_columns(cent.otherwise(pl.col("price")).cast(fills.schema["price"]).alias("price"))
+        price = cent.otherwise(pl.col("price")).cast(played.fills.schema["price"]).alias("price")
+        return replace(played, fills=played.fills.with_columns(price))
 
     monkeypatch.setattr(sweep_bench.Bench, "_exact", off)
 
@@ -437,6 +439,19 @@ def test_bars_that_look_raw_are_a_caution(bars: Path, tmp_path: Path) -> None:
     assert "before 2025-11-18 (near 2 to 1)" in caution
     assert "adjust them" in caution
     assert prepare(plan_of(bars), settings).notes == ()
+
+
+def test_prices_too_fine_for_the_screen_are_rounded(bars: Path, tmp_path: Path) -> None:
+    """Bars that were floats of 32 bits once: their prices are no whole millionths, and the sweep says so."""
+    fine, prices = tmp_path / "fine.parquet", ("open", "high", "low", "close")
+    short = [pl.col(name).cast(pl.Float32).cast(pl.Float64) for name in prices]
+    pl.read_parquet(bars).with_columns(*short).write_parquet(fine)
+
+    sweep = made(fine, tmp_path)
+
+    assert sweep.prepared.job.screens
+    assert "finer than a millionth" in sweep.prepared.notes[0]
+    assert sum(sweep.proven.values()) > 0
 
 
 def test_no_secret_is_written(bars: Path, tmp_path: Path) -> None:
