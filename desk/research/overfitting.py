@@ -33,6 +33,7 @@ BLOCKS = 16  # of the record; the paper's choice: 12,870 ways to halve it
 BLOCKS_MAX = 20  # 184,756 ways; beyond that hours
 COMBINATIONS_AT_ONCE = 2_000  # ways times tries in memory: 2,000 x 1,000 x 8 bytes is 16 MB an array
 LUCK_SMALL_FRAC = 0.05  # below it people commonly speak of evidence
+DEFLATED_MIN_FRAC = 0.95  # from it on: the same of the deflated Sharpe ratio
 
 _NORMAL = NormalDist()
 
@@ -188,7 +189,7 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
     if tries is None or tries.count < 2:
         return (
             f"This is one try: were there no skill, {moments.observations} days would give a Sharpe ratio of "
-            f"{annual:.2f} or more {times(luck_frac(psr, tries=1))} times in 100. Every further set of "
+            f"{annual:.2f} or more {times(luck_frac(psr, tries=1))} in 100. Every further set of "
             "parameters looked at makes luck likelier."
         )
     luck = luck_frac(psr, tries=tries.count)
@@ -200,14 +201,26 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
         tries=tries.count,
         variance=tries.variance,
     )
-    verdict = "that is evidence" if luck < LUCK_SMALL_FRAC else "that is no evidence of skill"
+    assert dsr is not None, "it is known where the PSR is"
+    small, high = luck < LUCK_SMALL_FRAC, dsr >= DEFLATED_MIN_FRAC
+    verdict = "That is evidence of skill." if small and high else "That is no evidence of skill."
+    if small is not high:
+        verdict = f"The stricter of the two decides: t{verdict[1:]}"
     return (
         f"Of {tries.count} tries the best Sharpe ratio is {annual:.2f}; luck alone, were the tries "
-        f"independent, would give one as high {times(luck)} times in 100: {verdict}. "
-        f"Deflated Sharpe ratio {dsr:.2f}, where 0.95 and more is asked for."
+        f"independent, would give one as high {times(luck)} in 100. Deflated Sharpe ratio {floored(dsr)}, "
+        f"where {DEFLATED_MIN_FRAC:.2f} and more is asked for. {verdict}"
     )
 
 
 def times(share: float) -> str:
     """Give a share as times in a hundred, never as a round 0 that it is not."""
-    return "fewer than 1" if 0 < share < 0.005 else f"{share * 100:.0f}"
+    if 0 < share < 0.005:
+        return "less than once"
+    hundredths = f"{share * 100:.0f}"
+    return "once" if hundredths == "1" else f"{hundredths} times"
+
+
+def floored(share: float) -> str:
+    """Give a share to a hundredth, never rounded up to a limit that it does not reach."""
+    return f"{math.floor(round(share * 100, 6)) / 100:.2f}"

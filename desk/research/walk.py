@@ -249,7 +249,8 @@ def verdict(
     moments = _moments(choices[-1].best.train_days, cash=cash)
     luck = "The best set's training days say nothing: too few, or none like another."
     if moments is not None:
-        words = plain_words(moments, _tries(last, cash=cash))
+        tries = _tries(last, cash=cash)
+        words = plain_words(moments, tries) + _why_fewer(trials, last, tries)
         luck = f"The last fold's training: {words}" if tested else words
     return Verdict(
         choices=choices,
@@ -260,6 +261,17 @@ def verdict(
         luck=luck,
         truth=_truth(choices, days, objective, cash=cash) if tested else NO_TEST,
     )
+
+
+def _why_fewer(trials: Sequence[Trial], last: Sequence[Trial], tries: Tries | None) -> str:
+    """Say why there are fewer tries than sets; nothing where there are as many."""
+    every = len({trial.place for trial in trials})
+    idle = len(last) - (1 if tries is None else tries.count)
+    words = f" Of {every} sets the last fold tried {len(last)}." if every > len(last) else ""
+    if idle:
+        ends = "and is no try" if idle == 1 else "and are no tries"
+        words += f" {idle} of {len(last)} sets made the same on every training day, as without a trade, {ends}."
+    return words
 
 
 NO_TEST = (
@@ -274,10 +286,11 @@ def _truth(choices: Sequence[Choice], days: Floats, objective: Objective, *, cas
     bests = [choice.best for choice in choices]
     gained = sum(best.test.pnl > 0 for best in bests)
     trained = [best.train.sharpe for best in bests if best.train.sharpe is not None]
-    words = f"On the {len(days)} sessions nobody chose on, the chosen sets made {found.pnl:,.2f} USD"
+    plural = "" if len(days) == 1 else "s"
+    words = f"On the {len(days)} session{plural} nobody chose on, the chosen sets made {found.pnl:,.2f} USD"
     if found.sharpe is not None and trained:
         words += f", Sharpe ratio {found.sharpe:.2f}, after {sum(trained) / len(trained):.2f} in training"
-    words += f"; {gained} of {len(bests)} tests gained."
+    words += f"; {gained} of {len(bests)} test{'' if len(bests) == 1 else 's'} gained."
     if found.pnl <= 0:
         return words + " What the training found did not hold: the search fitted the past."
     moments = _moments(days, cash=cash)
@@ -288,8 +301,7 @@ def _truth(choices: Sequence[Choice], days: Floats, objective: Objective, *, cas
         )
     if psr is None:
         return words
-    luck = times(1 - psr)
-    return f"{words} Without any skill so many sessions would give as much {luck} times in 100."
+    return f"{words} Without any skill so many sessions would give as much {times(1 - psr)} in 100."
 
 
 def _moments(days: Floats, *, cash: float) -> Moments | None:

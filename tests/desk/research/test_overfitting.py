@@ -12,10 +12,12 @@ from desk.research.overfitting import (
     backtest_overfitting_frac,
     deflated_sharpe_frac,
     expected_best_sharpe,
+    floored,
     luck_frac,
     plain_words,
     probabilistic_sharpe_frac,
     sharpe_moments,
+    times,
 )
 
 DAYS = 250  # a year, in both papers
@@ -137,6 +139,40 @@ def test_the_words_say_numbers_and_what_they_mean() -> None:
     assert words.startswith("Of 500 tries the best Sharpe ratio is 1.90; luck alone")
     assert "independent, would give one as high 100 times in 100" in words
     assert plain_words(moments, None).startswith("This is one try")
+
+
+@pytest.mark.parametrize(
+    ("annual", "variance", "conclusion"),
+    [
+        (1.9, 0.004, "That is no evidence of skill."),
+        (13.0, 0.0001, "That is evidence of skill."),
+        (13.0, 0.2, "The stricter of the two decides: that is no evidence of skill."),
+        (2.4, 0.0, "The stricter of the two decides: that is no evidence of skill."),
+    ],
+)
+def test_the_words_come_to_one_conclusion(annual: float, variance: float, conclusion: str) -> None:
+    """Only where both numbers are good is it evidence: the stricter one decides."""
+    moments = sharpe_moments(yearly(annual))
+    assert moments is not None
+
+    words = plain_words(moments, Tries(count=24, variance=variance))
+
+    assert words.endswith(f" where 0.95 and more is asked for. {conclusion}")
+    assert words.count("evidence") == 1
+
+
+def test_a_deflated_ratio_is_not_rounded_up_to_what_is_asked_for() -> None:
+    """A hair less than 0.95 is told as 0.94: the number and the conclusion agree."""
+    assert [floored(each) for each in (0.9499, 0.95, 0.29)] == ["0.94", "0.95", "0.29"]
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.0, "0 times"), (0.004, "less than once"), (0.01, "once"), (0.05, "5 times"), (1.0, "100 times")],
+)
+def test_a_share_is_told_as_times(share: float, words: str) -> None:
+    """In a hundred; once is once."""
+    assert times(share) == words
 
 
 def yearly(annual: float) -> np.ndarray:

@@ -99,6 +99,42 @@ def test_a_search_without_a_test_says_so() -> None:
     assert "Of 2 tries" in found.luck
 
 
+def test_sets_that_are_no_tries_are_counted() -> None:
+    """A set without a trade has no ratio, and one only another fold tried is none of the last one's."""
+    days = rows(
+        *((place, 2, [place * 10.0, 20.0, 10.0, 25.0], [5.0, 7.0]) for place in range(3)),
+        (3, 2, [0.0] * 4, [0.0] * 2),
+        *((place, 1, [1.0, 2.0, 1.0, 2.0], [5.0, 7.0]) for place in (0, 1, 2, 3, 4)),
+    )
+
+    def luck(frame: pl.DataFrame) -> str:
+        trials = trials_of(frame, FOLDS, cash=CASH)
+        return verdict(trials, Objective.PNL, cash=CASH, sessions=SESSIONS).luck
+
+    assert "Of 3 tries" in luck(days)
+    assert luck(days).endswith(
+        "Of 5 sets the last fold tried 4. 1 of 4 sets made the same on every training day, "
+        "as without a trade, and is no try."
+    )
+    traded = luck(days.filter(pl.col("place") < 3))
+    assert "sets" not in traded
+
+
+def test_one_session_is_one() -> None:
+    """Not one sessions."""
+    folds = walk_forward(8, train=4, test=1)[:1]
+
+    found = verdict(
+        trials_of(rows((0, 1, [10.0, 20.0, 10.0, 20.0], [5.0])), folds, cash=CASH),
+        Objective.PNL,
+        cash=CASH,
+        sessions=SESSIONS,
+    )
+
+    assert found.truth.startswith("On the 1 session nobody chose on")
+    assert "; 1 of 1 test gained." in found.truth
+
+
 def test_a_search_that_never_traded_has_no_ratios() -> None:
     """All zeros: no Sharpe ratio, a score below every number, and words."""
     days = rows((0, 1, [0.0] * 4, [0.0] * 2), (1, 1, [0.0] * 4, [0.0] * 2))
