@@ -22,7 +22,8 @@ def check(
         str, typer.Argument(help="A name, path/to/mine.py:MyIdea, or package.module:MyIdea.")
     ],
     bars: Annotated[
-        Path | None, typer.Option(help="Parquet file or folder of minute bars. Default: a generated market.")
+        Path | None,
+        typer.Option(help="Minute bars, Parquet: the newest 5 sessions. Default: a generated market."),
     ] = None,
     symbols: Annotated[str | None, typer.Option(help="Symbols, with commas.")] = None,
     param: Annotated[

@@ -124,6 +124,15 @@ def new_york(instant: datetime) -> datetime:
     return instant.astimezone(NEW_YORK)
 
 
+def minute_words(instant: datetime) -> str:
+    """Give a minute as people name it: 2025-11-24 09:30 New York.
+
+    Args:
+        instant: Timezone-aware.
+    """
+    return f"{new_york(instant):%Y-%m-%d %H:%M} New York"
+
+
 def from_new_york(day: date, clock: time) -> datetime:
     """Give the UTC instant at which New York's clock shows a time.
 

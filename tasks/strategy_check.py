@@ -109,7 +109,7 @@ def _from_files(path: Path, symbols: tuple[str, ...]) -> tuple[pl.DataFrame, str
     chosen = list(symbols) or there[:SYMBOLS_MAX]
     mine = read.frame.filter(pl.col("symbol").is_in(chosen))
     days = mine["ts"].dt.date().unique().sort().tail(SESSIONS_MAX)
-    told = [str(path)]
+    told = [f"{path}, at most its newest {SESSIONS_MAX} sessions"]
     if len(chosen) < len(there):
         told.append(f"{len(chosen)} of {len(there)} symbols, --symbols chooses: {listed(chosen)}")
     if read.impossible:

@@ -16,6 +16,7 @@ from itertools import product
 import polars as pl
 
 from desk.errors import ConfigError
+from desk.hours import minute_words
 from desk.research.findings import Check, Finding, Verdict
 from desk.research.provocation import (
     AUTUMN,
@@ -186,7 +187,7 @@ class _Examination:
         self, bars: pl.DataFrame, whole: pl.DataFrame, cuts: Sequence[datetime]
     ) -> Iterator[_Question]:
         for cut in cuts:
-            words = f"known up to {cut:%F %R} it says something else of this bar than with later bars"
+            words = f"known up to {minute_words(cut)} it says something else of this bar than with later bars"
             yield _Question(up_to(whole, cut), self._said(up_to(bars, cut)), words)
 
     def _unfinished(self) -> Iterator[_Question]:
@@ -195,9 +196,7 @@ class _Examination:
             earlier = self._said(seen).filter(pl.col("ts") < cut)
             for factor in NEWEST_FACTORS:
                 now = self._said(with_newest_changed(seen, factor=factor)).filter(pl.col("ts") < cut)
-                words = (
-                    f"with other values in the newer bar of {cut:%F %R} it says something else of this one"
-                )
+                words = f"with other values in the newer bar of {minute_words(cut)} it decides otherwise here"
                 yield _Question(earlier, now, words)
 
     def _later_of_others(self) -> Iterator[_Question]:
@@ -207,7 +206,7 @@ class _Examination:
             symbol = self.symbols[index % len(self.symbols)]
             mine = pl.col("symbol") == symbol
             now = self._said(with_later_of_others(self.bars, symbol, cut, factor=factor))
-            words = f"with other bars of other symbols after {cut:%F %R} it says something else of this one"
+            words = f"with other bars of other symbols after {minute_words(cut)} it decides otherwise here"
             yield _Question(up_to(self.whole.filter(mine), cut), up_to(now.filter(mine), cut), words)
 
     def _order(self) -> Iterator[_Question]:
@@ -237,7 +236,7 @@ class _Examination:
             if self.strategy.session_anchored:
                 shared = pl.col("ts").dt.date() == cut.date()
                 window = seen.filter(shared)
-                words = f"shown only the session of {cut:%F} up to {cut:%R} it says something else"
+                words = f"shown only the session so far, up to {minute_words(cut)} it says something else"
             else:
                 shared = pl.col("ts") == cut
                 window = seen.group_by("symbol", maintain_order=True).tail(self.strategy.warm_up)

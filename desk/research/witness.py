@@ -4,6 +4,7 @@ from typing import Protocol
 
 import polars as pl
 
+from desk.hours import minute_words
 from desk.research.provocation import KEYS
 from desk.strategy_trouble import trouble_of
 from schemas.signals import UnlawfulSignal, checked_signals
@@ -48,6 +49,6 @@ def said_of(strategy: Speaker, bars: pl.DataFrame) -> pl.DataFrame:
     strange = said.join(bars.select(KEYS), on=KEYS, how="anti").sort("ts", "symbol")
     if strange.height > 0:
         raise Broken(
-            f"it spoke of {strange['symbol'][0]} at {strange['ts'][0]:%F %R}, a bar it was not given"
+            f"it spoke of {strange['symbol'][0]} at {minute_words(strange['ts'][0])}, a bar it was not given"
         )
     return said.sort(KEYS)

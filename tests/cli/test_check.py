@@ -93,6 +93,8 @@ def test_the_table_says_what_and_where(
     assert code == 1
     assert re.search(r"look_ahead: [A-C]{3} 2024-03-\d\d \d\d:\d\d:00 New York: target \d at", out)
     assert "; then target" in out
+    assert re.search(r"known up to 2024-03-\d\d \d\d:\d\d New York it says", " ".join(out.split()))
+    assert "at most its newest 5 sessions" in out
     assert "It needs 2 bars of a symbol" in out
     assert "10 hold, 2 fail, 1 untried" in out  # the early close: it looks ahead on ordinary days already
 
