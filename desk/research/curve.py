@@ -4,7 +4,8 @@ Theory of operation. Value is cash and positions at the newest closes, as desk/v
 here it is arrays, one session at a time: a table of minutes by symbols holds the closes, filled forward, and
 another the positions, so memory is a session's, whatever the period. Positions are counted in billionths of a
 share, whole numbers, because a float that should be zero is not. A fill counts at the end of its own minute.
-A symbol that was filled and has not printed yet is worth what it was filled at.
+A symbol that was filled and has not printed yet is worth what it was filled at; what a split left of a share
+was paid in whole cents, so its price is no mark.
 
 A row is written for each minute in which a held symbol printed, a fill or a flow happened, and for the first
 and the last minute of every session, so that each day has a close and idle days are seen.
@@ -24,6 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from desk.hours import NEW_YORK
+from desk.research.shares import LEFT_OVER
 from schemas.research import EQUITY_SCHEMA, FLOW_SCHEMA
 
 Floats = npt.NDArray[np.float64]
@@ -205,6 +207,7 @@ def _session(
         np.add.at(moved, (minute, code), units)
         np.add.at(paid, minute, -units / SHARE_UNITS * price - executions["fee"].to_numpy())
         dark = np.isnan(closes[minute + 1, code])  # filled in a minute that has no bar
+        dark &= (executions["client_order_id"] != LEFT_OVER).to_numpy()  # its price is of whole cents
         closes[minute[dark] + 1, code[dark]] = price[dark]
         changed[minute] = True
     if money is not None:

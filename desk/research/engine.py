@@ -18,6 +18,7 @@ import polars as pl
 
 from desk.cycle import TradeOutcome
 from desk.desk import Desk
+from desk.exchange.floor import STARTS_BEFORE_OPEN
 from desk.exchange.matching import Rules
 from desk.exchange.venue import Venue
 from desk.fees import FeeSchedule
@@ -41,7 +42,6 @@ from schemas.actions import NO_ACTIONS, Actions
 from schemas.research import Costs
 from schemas.settings import Settings
 
-BEFORE_OPEN = timedelta(minutes=5)  # a session starts this long before its open, as the schedule has it
 MINUTE = timedelta(minutes=1)
 # Longer than the longest time without a session, twice: what a next session may ask for is remembered.
 REMEMBERED = timedelta(days=14)
@@ -164,7 +164,7 @@ class Playback:
         delay, assets = timedelta(seconds=plan.settings.session.bar_delay_s), venue.assets(self._symbols)
         parts: list[Stretch] = []
         for hours in reel.sessions:
-            venue.sleep_until(hours.opens_at - BEFORE_OPEN)
+            venue.sleep_until(hours.opens_at - STARTS_BEFORE_OPEN)
             self._ex_dates.begin(hours)
             splits = guard(self._desk, self._symbols, hours.session_date) if plan.actions.splits else None
             showing = Showing(reel, symbols=self._symbols, assets=assets, delay=delay, guard=splits)
@@ -258,7 +258,7 @@ def _composed(plan: Plan) -> tuple[Desk, Venue, PassingLedger]:
     venue = Venue(
         plan.reel,
         session_date=first.session_date,
-        starts_at=first.opens_at - BEFORE_OPEN,
+        starts_at=first.opens_at - STARTS_BEFORE_OPEN,
         starting_cash=plan.cash,
         rules=rules,
         seed=plan.seed,

@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from desk.exchange.floor import STARTS_BEFORE_OPEN
 from desk.hours import minutes
 from desk.journal import Journal
 from desk.protections import due, highest
@@ -163,10 +164,13 @@ class Foresight(Rhythm):
         return any(strategy in self._guarded for strategy, _ in self._journal.portfolio.holdings())
 
     def _is_falling(self, place: int) -> bool:
-        """Tell whether the value recorded when a place was over begins a pause, at the next look."""
-        return place >= 0 and bool(
-            due(self._drawdowns, self._journal.portfolio.risk, now=self._decided(place))
-        )
+        """Tell whether the value recorded when a place was over begins a pause, at the next look.
+
+        Args:
+            place: -1 for what was recorded, or paid, before the session: its first look is when it starts.
+        """
+        now = self._decided(place) if place >= 0 else self._edges[0] - STARTS_BEFORE_OPEN
+        return bool(due(self._drawdowns, self._journal.portfolio.risk, now=now))
 
     def _decided(self, place: int) -> datetime:
         """Give the instant at which a place is decided."""

@@ -108,7 +108,9 @@ def protected(case: Case) -> Plan:
         CoolDown(loss_usd=Decimal(chance.choice((1, 50))), pause_minutes=chance.choice((1, 20)), scope=scope),
         StopGuard(stops=1, within_minutes=30, pause_minutes=chance.choice((5, 60)), scope=scope),
         MaxDrawdown(
-            max_frac=Decimal(chance.choice(("0.00003", "0.0004"))), within_minutes=45, pause_minutes=15
+            max_frac=Decimal(chance.choice(("0.00003", "0.0004"))),
+            within_minutes=chance.choice((45, 1440)),
+            pause_minutes=chance.choice((15, 1051)),
         ),
     ]
     plan = plan_of(case)

@@ -88,6 +88,20 @@ def test_a_split_changes_no_cent_of_the_account(side: float) -> None:
     assert curve_of(done, generated, actions)["equity"].round(9).unique().to_list() == [float(CASH)]
 
 
+@pytest.mark.parametrize(("qty", "old", "new"), [(1001, 1000, 1001), (10_003, 10_000, 10_007), (19, 20, 21)])
+def test_what_is_paid_for_a_part_of_a_share_is_no_price_of_the_rest(qty: int, old: int, new: int) -> None:
+    """The symbol has no bar on the ex-date: its newest close holds, and not the cents of a part share."""
+    actions = Actions(splits=(THREE_FOR_TWO.model_copy(update={"old": Decimal(old), "new": Decimal(new)}),))
+    mine = flat_bars(3.0, 3.0, 3.0).filter(pl.col("ts") < DAYS[2].opens_at)
+    generated = held(1.0, qty=qty, bars=pl.concat([mine, flat_bars(10.0, 10.0, 10.0, symbol="BBB")]))
+
+    done = played(generated, actions)
+
+    curve = curve_of(done, generated, actions)
+    assert abs(Decimal(curve["equity"][-1]) - done.equity) <= qty * CENT  # the books' mark is at the tick
+    assert abs(curve["equity"] - float(CASH)).max() < 0.01
+
+
 @pytest.mark.parametrize(
     ("old", "new", "prices", "after"),
     [(1, 2, (100.0, 100.0, 50.0), 202), (20, 1, (5.0, 5.0, 100.0), 5), (200, 1, (0.5, 0.5, 100.0), 0)],

@@ -10,18 +10,19 @@ from desk.hours import minutes, sessions_between
 from desk.research.engine import Plan, Played, play
 from desk.research.foresight import Foresight
 from schemas.bars import RAW_SCHEMA
+from schemas.events import ProtectionSet
 from schemas.protections import LowProfit, MaxDrawdown, Protection
 from schemas.research import Size, SizeKind
 from tests.desk.research.cases import LEVEL_SCHEMA, STARTS, Case, Options
 from tests.desk.research.exact import plan_of
 
-DAY = sessions_between(STARTS[-1], STARTS[-1].replace(day=STARTS[-1].day + 1))[0]
+DAYS = sessions_between(STARTS[-1], STARTS[-1].replace(day=STARTS[-1].day + 2))
 CASH = Decimal(1_000_000)
 
 
-def told(closes: list[float], levels: dict[int, float], *, qty: int) -> Case:
-    """Give a day of one symbol: its first closes, the last of them to the bell, and levels by minute."""
-    edges = minutes(DAY)
+def told(closes: list[float], levels: dict[int, float], *, qty: int, days: int = 1) -> Case:
+    """Give sessions of one symbol: its first closes, the last of them on and on, and levels by minute."""
+    edges = [edge for hours in DAYS[:days] for edge in minutes(hours)]
     prices = closes + [closes[-1]] * (len(edges) - len(closes))
     rows = [
         ("AAA", ts, price, price, price, price, 10**8, None, None)
@@ -32,7 +33,7 @@ def told(closes: list[float], levels: dict[int, float], *, qty: int) -> Case:
         0,
         pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row"),
         pl.DataFrame(said, schema=LEVEL_SCHEMA, orient="row"),
-        (DAY,),
+        DAYS[:days],
         Options(size=Size(kind=SizeKind.SHARES, amount=Decimal(qty)), cash=CASH),
     )
 
@@ -88,6 +89,20 @@ def test_a_drawdown_between_two_records_pauses(monkeypatch: pytest.MonkeyPatch) 
 
     assert done.denials == live.denials == {"protection": 1}
     assert done.fills.equals(live.fills)
+
+
+@pytest.mark.parametrize("pause", [1051, 1440])
+def test_a_drawdown_of_the_last_minute_pauses_from_the_next_sessions_start(pause: int) -> None:
+    """What the last close took is looked at five minutes before the next open, quiet as its minutes are."""
+    case = told([10.0] * 389 + [9.7], {0: 1.0, 500: 0, 510: 1}, qty=100_000, days=2)
+    protection = MaxDrawdown(max_frac=Decimal("0.02"), within_minutes=1440, pause_minutes=pause)
+    skipped, visited = (play(replace(under(plan_of(case), protection), skips=each)) for each in (True, False))
+
+    assert skipped.journal is not None
+    paused = [e.at for _, e in skipped.journal._ledger.read() if isinstance(e, ProtectionSet)]
+    assert [f"{at:%d %H:%M:%S}" for at in paused] == ["16 13:25:10"]
+    assert skipped.ledger_hash == visited.ledger_hash
+    assert skipped.fills.equals(visited.fills)
 
 
 def test_a_target_that_rounds_to_nothing_is_no_position() -> None:
