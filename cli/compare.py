@@ -29,7 +29,7 @@ def compare(
     from tasks.compare import compared, write_comparison
 
     require_writable(report=report, json=json)
-    found = compared(load_settings(), first, second)
+    found = compared(load_settings(warns=False), first, second)
     _show(found)
     if json is not None:
         json.write_text(as_json(found.facts), encoding="utf-8")
@@ -68,7 +68,7 @@ def _numbers(found: "Compared") -> Table:
 def _parting(found: "Compared") -> Table:
     comparison = found.comparison
     counts = (
-        f"{comparison.fills_equal:,} fills in both, {comparison.fills_first:,} in the first only, "
+        f"fills: {comparison.fills_equal:,} in both, {comparison.fills_first:,} in the first only, "
         f"{comparison.fills_second:,} in the second only"
     )
     table = grid(f"Where they part: {counts}", "the first that differs", "", "")
@@ -90,7 +90,7 @@ def _symbols(found: "Compared") -> Table:
     for line in found.symbols[:SYMBOLS_SHOWN]:
         table.add_row(
             line["symbol"],
-            *(f"{line[name]:+,.2f}" for name in ("pnl_first", "pnl_second", "change")),
+            *(f"{line[name]:+z,.2f}" for name in ("pnl_first", "pnl_second", "change")),
             *(f"{line[name]:,}" for name in ("trades_first", "trades_second")),
         )
     if more > 0:

@@ -162,7 +162,7 @@ def _run(
     if heat is not None and report is None:
         raise ConfigError(f"--heat {heat}: the heat maps are in the page; give --report FILE too")
     require_writable(report=report, json=json)
-    settings = load_settings()
+    settings = load_settings(warns=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("bars", total=None)
@@ -221,15 +221,14 @@ def _show(done: "Sweep", *, by_prefect: bool) -> None:
 
     out, job, verdict = console(), done.prepared.job, done.verdict
     tried = len({trial.place for trial in done.trials})
-    span = f"{job.sessions[0]} to {job.sessions[-1]}, {len(job.sessions)} sessions"
-    title = (
-        f"{done.prepared.name}: {tried:,} sets, {len(job.folds)} folds, {span}, {done.prepared.bars:,} bars"
-    )
+    counts = f"{_counted(tried, 'set')}, {_counted(len(job.folds), 'fold')}"
+    span = f"{job.sessions[0]} to {job.sessions[-1]}, {_counted(len(job.sessions), 'session')}"
+    title = f"{done.prepared.name}: {counts}, {span}, {done.prepared.bars:,} bars"
     tested = job.folds[0].test_end > job.folds[0].test_start
     shown = usd if job.objective is Objective.PNL else number
     folds = grid(
         title, "train", "test", "best set", f">train {job.objective}", f">test {job.objective}",
-        ">train USD", ">test USD", ">deflated", ">fills, both engines",
+        ">train USD", ">test USD", ">deflated", *([">fills, both engines"] if done.proven else ()),
     )  # fmt: skip
     for choice in verdict.choices:
         best, fold = choice.best, choice.best.fold
@@ -242,7 +241,7 @@ def _show(done: "Sweep", *, by_prefect: bool) -> None:
             usd(best.train.pnl),
             usd(best.test.pnl if tested else None),
             number(choice.deflated_sharpe_frac),
-            f"{done.proven[fold.number]:,}" if fold.number in done.proven else "-",
+            *([f"{done.proven[fold.number]:,}"] if fold.number in done.proven else ()),
         )
     out.print(folds)
     over_all = grid(
@@ -274,13 +273,17 @@ def _words(done: "Sweep", *, by_prefect: bool) -> list[str]:
             "half of the last training was below the middle in the other half."
         )
     if done.refused:
-        words.append(f"{done.refused:,} sets left out: the strategy does not take them.")
+        words.append(f"Left out, as the strategy does not take them: {_counted(done.refused, 'set')}.")
     words.extend(done.prepared.notes)
     engine = "screen" if job.screens else f"exact engine, as the screen does not cover {job.why_exact}"
     gate = "gate on" if plan.gate else "no gate"
     where = "as Prefect's task runs" if by_prefect else "on a plain pool (no Prefect server answers)"
     words.append(f"{engine}; {gate}; {done.seconds:.1f} s {where}; sweep {job.sweep_id}")
     return words
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def set_words(params: dict[str, object]) -> str:

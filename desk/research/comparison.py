@@ -277,7 +277,7 @@ def _trade_words(row: Row) -> str:
     left = "still open" if row["left_at"] is None else f"left {new_york(row['left_at']):%Y-%m-%d %H:%M}"
     return (
         f"{row['side']} {row['qty']:,.10g} {row['symbol']} at {row['entry_price']:.4f}, {left} "
-        f"at {row['exit_price']:.4f}: {row['pnl']:+,.2f} USD"
+        f"at {row['exit_price']:.4f}: {row['pnl']:+z,.2f} USD"
     )
 
 

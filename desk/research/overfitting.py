@@ -185,11 +185,11 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
         moments.sharpe, observations=moments.observations, skew=moments.skew, kurtosis=moments.kurtosis
     )
     if psr is None:
-        return f"The Sharpe ratio is {annual:.2f}, on too odd a record to say how much of it is luck."
+        return f"The Sharpe ratio is {annual:z.2f}, on too odd a record to say how much of it is luck."
     if tries is None or tries.count < 2:
         return (
             f"This is one try: were there no skill, {moments.observations} days would give a Sharpe ratio of "
-            f"{annual:.2f} or more {times(luck_frac(psr, tries=1))} in 100. Every further set of "
+            f"{annual:z.2f} or more {times(luck_frac(psr, tries=1))} in 100. Every further set of "
             "parameters looked at makes luck likelier."
         )
     luck = luck_frac(psr, tries=tries.count)
@@ -207,7 +207,7 @@ def plain_words(moments: Moments, tries: Tries | None) -> str:
     if small is not high:
         verdict = f"The stricter of the two decides: t{verdict[1:]}"
     return (
-        f"Of {tries.count} tries the best Sharpe ratio is {annual:.2f}; luck alone, were the tries "
+        f"Of {tries.count} tries the best Sharpe ratio is {annual:z.2f}; luck alone, were the tries "
         f"independent, would give one as high {times(luck)} in 100. Deflated Sharpe ratio {floored(dsr)}, "
         f"where {DEFLATED_MIN_FRAC:.2f} and more is asked for. {verdict}"
     )

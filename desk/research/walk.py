@@ -270,7 +270,9 @@ def _why_fewer(trials: Sequence[Trial], last: Sequence[Trial], tries: Tries | No
     words = f" Of {every} sets the last fold tried {len(last)}." if every > len(last) else ""
     if idle:
         ends = "and is no try" if idle == 1 else "and are no tries"
-        words += f" {idle} of {len(last)} sets made the same on every training day, as without a trade, {ends}."
+        words += (
+            f" {idle} of {len(last)} sets made the same on every training day, as without a trade, {ends}."
+        )
     return words
 
 
@@ -287,9 +289,9 @@ def _truth(choices: Sequence[Choice], days: Floats, objective: Objective, *, cas
     gained = sum(best.test.pnl > 0 for best in bests)
     trained = [best.train.sharpe for best in bests if best.train.sharpe is not None]
     plural = "" if len(days) == 1 else "s"
-    words = f"On the {len(days)} session{plural} nobody chose on, the chosen sets made {found.pnl:,.2f} USD"
+    words = f"On the {len(days)} session{plural} nobody chose on, the chosen sets made {found.pnl:z,.2f} USD"
     if found.sharpe is not None and trained:
-        words += f", Sharpe ratio {found.sharpe:.2f}, after {sum(trained) / len(trained):.2f} in training"
+        words += f", Sharpe ratio {found.sharpe:z.2f}, after {sum(trained) / len(trained):z.2f} in training"
     words += f"; {gained} of {len(bests)} test{'' if len(bests) == 1 else 's'} gained."
     if found.pnl <= 0:
         return words + " What the training found did not hold: the search fitted the past."

@@ -14,7 +14,7 @@ from schemas.research import Run
 from tasks.page import backtest_plots as plots
 from tasks.page import backtest_prices as prices
 from tasks.page.conventions import conventions
-from tasks.page.template import Figure, figures_of, fill_template, money, percent
+from tasks.page.template import Figure, counted, figures_of, fill_template, money, percent
 
 MINUTES_A_ROW = 30  # of the table by time of day: thirteen rows
 ROWS_MAX = 50  # symbols in the table; the warehouse has all
@@ -141,7 +141,9 @@ def _cost_figures(performance: Performance) -> tuple[Figure, ...]:
 
 def _trade_figures(performance: Performance, trades: pl.DataFrame) -> tuple[Figure, ...]:
     numbers = performance.trades
-    words = f"{numbers.trades} trades, {numbers.wins} won, mean {money(numbers.expectancy_usd)} USD."
+    words = (
+        f"{counted(numbers.trades, 'trade')}, {numbers.wins} won, mean {money(numbers.expectancy_usd)} USD."
+    )
     standing = "Each trade's result against the worst (MAE) and the best (MFE) it stood at."
     return figures_of(
         ("results", plots.results_words(trades), plots.results_figure(trades), words),
@@ -156,18 +158,22 @@ def _price_figures(bars: pl.DataFrame, trades: pl.DataFrame, symbol: str) -> Seq
         return ()
     own = trades.filter(pl.col("symbol") == symbol)
     near, far = prices.close_up(mine, own), prices.whole_period(mine, own)
-    plotted = [("near", near, f"{symbol}, the last {near.sessions} sessions, every minute")]
+    plotted = [("near", near, f"{symbol}, {_last(near.sessions)}, every minute")]
     if far.sessions > near.sessions:
         plotted.append(("far", far, f"{symbol}, all {far.sessions} sessions, entries"))
     return [
         Figure(
             id=f"price-{name}",
             title=title if plot.trades == plot.trades_there else f"{title}: {_left_out(name, plot)}",
-            summary=f"{plot.trades} trades drawn.",
+            summary=f"{counted(plot.trades, 'trade')} drawn.",
             spec=plot.spec,
         )
         for name, plot, title in plotted
     ]
+
+
+def _last(sessions: int) -> str:
+    return "the last session" if sessions == 1 else f"the last {sessions} sessions"
 
 
 def _left_out(name: str, plot: prices.PricePlot) -> str:

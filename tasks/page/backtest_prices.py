@@ -165,6 +165,6 @@ def _shape(side: str) -> str:
 
 def _words(trades: pl.DataFrame) -> list[str]:
     return [
-        f"{side} {qty:,.10g}, {pnl:+,.2f} USD"
+        f"{side} {qty:,.10g}, {pnl:+z,.2f} USD"
         for side, qty, pnl in trades.select("side", "qty", "pnl").iter_rows()
     ]

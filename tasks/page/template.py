@@ -83,8 +83,8 @@ def put_page(path: Path, page: bytes) -> None:
 
 
 def money(amount: Number | None) -> str:
-    """Give USD as people read it: 1,234.50; a dash for what is not known."""
-    return NOT_KNOWN if amount is None else f"{amount:,.2f}".replace("-", MINUS)
+    """Give USD as people read it: 1,234.50; a dash for what is not known; zero has no sign."""
+    return NOT_KNOWN if amount is None else f"{amount:z,.2f}".replace("-", MINUS)
 
 
 def signed(amount: Number | None, digits: int = 2) -> str:
@@ -98,7 +98,7 @@ def signed(amount: Number | None, digits: int = 2) -> str:
 
 def whole(amount: Number | None) -> str:
     """Give a number without decimals; a dash for what is not known."""
-    return NOT_KNOWN if amount is None else f"{amount:,.0f}".replace("-", MINUS)
+    return NOT_KNOWN if amount is None else f"{amount:z,.0f}".replace("-", MINUS)
 
 
 def tone(amount: Number | None, digits: int = 2) -> str:
@@ -119,12 +119,12 @@ def price(amount: Number | None) -> str:
     if amount is None:
         return NOT_KNOWN
     cents = round(amount, 2)
-    return f"{cents:,.2f}" if cents == amount else f"{round(amount, 4):,.4f}"
+    return f"{cents:z,.2f}" if cents == amount else f"{round(amount, 4):,.4f}"
 
 
 def percent(share: Number | None, digits: int = 0) -> str:
     """Give a fraction as per cent."""
-    return NOT_KNOWN if share is None else f"{share * 100:.{digits}f} %".replace("-", MINUS)
+    return NOT_KNOWN if share is None else f"{share * 100:z.{digits}f} %".replace("-", MINUS)
 
 
 def clock(instant: datetime | None, shape: str = "%H:%M:%S") -> str:
@@ -135,6 +135,11 @@ def clock(instant: datetime | None, shape: str = "%H:%M:%S") -> str:
 def words(machine_word: str) -> str:
     """Give a machine word as people read it."""
     return machine_word.replace("_", " ")
+
+
+def counted(count: int, noun: str) -> str:
+    """Give so many of something: 1 session, 2 sessions."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def own_name(strategy: str) -> str:
@@ -166,6 +171,7 @@ def _environment() -> Environment:
         "percent": percent,
         "clock": clock,
         "words": words,
+        "counted": counted,
         "own_name": own_name,
     }
     return environment

@@ -32,7 +32,7 @@ def test_two_runs_are_shown_written_and_drawn(runs: Desk, tmp_path: Path) -> Non
     assert (found["same_data"], found["asked"][0]) == (True, {"name": "fast", "first": "10", "second": "20"})
     assert found["first"]["run_id"] in answer.out
     assert found["first_fill_that_differs"]["first"] in answer.out
-    assert f"{found['fills']['both']:,} fills in both" in answer.out
+    assert f"fills: {found['fills']['both']:,} in both" in answer.out
     assert "profit, USD" in answer.out
     assert "S00" in answer.out
     assert "equity" in specs(page.read_text(encoding="utf-8"))

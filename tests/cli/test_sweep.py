@@ -68,7 +68,7 @@ def test_a_sweep_is_kept_shown_and_written(
     assert done.code == 0, done.err
     found = json.loads(facts.read_text(encoding="utf-8"))
     assert found["sweep_id"] in done.out
-    assert "1 sets left out: the strategy does not take them." in done.out
+    assert "Left out, as the strategy does not take them: 1 set." in done.out
     layout = specs(page.read_text(encoding="utf-8"))["heat-test"]["layout"]
     assert (layout["xaxis"]["title"]["text"], layout["yaxis"]["title"]["text"]) == ("slow", "fast")
     rows = desk("sql", "SELECT count(*) AS n FROM sweep_trials WHERE is_best", "--json").json

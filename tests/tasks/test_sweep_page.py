@@ -1,6 +1,7 @@
 """A sweep's page: offline, right on a phone, and it says what the search found."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -135,6 +136,26 @@ def test_no_table_is_cut_on_a_wide_screen(browser: Any, sweeps: dict[str, Sweep]
 
     assert cut == []
     tab.close()
+
+
+def test_one_session_is_singular(
+    page: Callable[[str], str], sweeps: dict[str, Sweep], tmp_path: Path
+) -> None:
+    """Nowhere does a page write 1 sessions or 1 folds."""
+    walk = sweeps["walk"]
+    job = walk.prepared.job
+    short = job.model_copy(update={"sessions": job.sessions[:1], "folds": job.folds[:1]})
+    found = replace(walk.verdict, choices=(), dates=walk.verdict.dates[:1], days=walk.verdict.days[:1])
+    facts = {**walk.prepared.facts, "purge": 1, "embargo": 1}
+    write_sweep_page(
+        replace(walk, prepared=replace(walk.prepared, job=short, facts=facts), verdict=found),
+        tmp_path / "one.html",
+    )
+
+    text = (tmp_path / "one.html").read_text(encoding="utf-8")
+
+    assert not re.search(r"\b1 (sessions|folds|sets|symbols|fills)\b", text)
+    assert not re.search(r"\b1 (sessions|folds|sets|symbols|fills)\b", page("single"))
 
 
 def test_without_a_test_the_page_does_not_pretend(page: Callable[[str], str]) -> None:

@@ -18,6 +18,7 @@ from desk.research.trades import round_trips
 from schemas.research import ALPACA_COSTS, FLOW_SCHEMA, NO_COSTS, Costs, Run
 from tasks.page import backtest_plots as plots
 from tasks.page import backtest_prices as prices
+from tasks.page import template
 from tasks.page.backtest import ROWS_MAX, monthly, render_tear_sheet
 from tasks.page.conventions import cost_words
 from tasks.page.timescale import SESSIONS_MAX, TimeScale
@@ -334,6 +335,23 @@ def test_the_monthly_table_compounds() -> None:
     assert first.months == {"Jan": pytest.approx(0.21), "Mar": pytest.approx(-0.5)}
     assert (first.return_frac, first.pnl) == (pytest.approx(1.21 * 0.5 - 1), 6.0)
     assert (second.year, second.return_frac) == (2026, pytest.approx(0.2))
+
+
+@pytest.mark.parametrize("amount", [-0.001, -0.0, Decimal("-0.001"), 0.0])
+def test_nothing_is_never_less_than_nothing(amount: float) -> None:
+    """What rounds to zero has no sign."""
+    shown = (template.money(amount), template.whole(amount), template.percent(amount), template.price(amount))
+
+    assert not any(template.MINUS in each or "-" in each for each in shown[:3])
+    assert template.money(amount) == template.signed(amount) == "0.00"
+    assert template.price(-0.0) == "0.00"
+    assert template.money(-0.006) == "\N{MINUS SIGN}0.01"
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 fills"), (1, "1 fill"), (1234, "1,234 fills")])
+def test_one_is_singular(count: int, words: str) -> None:
+    """One fill, more fills."""
+    assert template.counted(count, "fill") == words
 
 
 def test_costs_are_said_in_words() -> None:

@@ -126,6 +126,17 @@ def test_what_does_not_show_is_no_difference() -> None:
         assert " B at " in parting.first
 
 
+def test_a_trade_that_made_nothing_has_no_minus() -> None:
+    """Less than half a cent is nothing."""
+    run = kept(fill("A", 1, "buy", "10", "101"), fill("A", 4, "sell", "10", "101"))
+    nothing = replace(run, trades=run.trades.with_columns(pnl=pl.lit(-0.001)))
+
+    parting = compare(nothing, kept()).trade
+
+    assert parting is not None
+    assert parting.first.endswith(": +0.00 USD")
+
+
 @pytest.mark.parametrize("name", ["qty", "entry_price"])
 def test_a_trade_that_differs_shows_by_what(name: str) -> None:
     """A ten-thousandth is told; what is less does not differ."""
