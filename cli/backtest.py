@@ -103,7 +103,7 @@ def _run(
     from tasks.streaming import run_streamed
 
     require_writable(report=report, json=json, fills=fills)
-    settings = load_settings()
+    settings = load_settings(warns=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("bars", total=None)
@@ -179,12 +179,10 @@ def _show(done: "Backtest") -> None:
 
 def _conventions(done: "Backtest") -> str:
     run = done.run
-    costs = run.costs
-    charged = costs.spread_bps is not None or costs.regulatory_fees or costs.commission_per_share > 0
     parts = (
         f"engine {run.engine.value}",
         f"size {run.size or 'allocation and slots'}",
-        "costs as given" if charged or costs.slippage_bps > 0 else "no costs",
+        cost_words(run.costs),
         "gate on" if run.gate else "no gate",
         "closed out before the bell" if run.close_out else "held overnight",
     )
@@ -232,17 +230,40 @@ def read_costs(words: str) -> "Costs":
         raise ConfigError(f"--costs {found['loc'][0]}={found['input']}: {found['msg'].lower()}") from None
 
 
+def cost_words(costs: "Costs") -> str:
+    """Give costs as --costs takes them: the nearest name, and what differs from it."""
+    from schemas.research import COSTS_BY_NAME, NO_COSTS
+
+    if costs == NO_COSTS:
+        return "no costs"
+    given = costs.model_dump()
+    changes = {
+        name: [
+            f"{key}={_cost(given[key])}" for key, value in named.model_dump().items() if given[key] != value
+        ]
+        for name, named in COSTS_BY_NAME.items()
+    }
+    nearest = min(changes, key=lambda name: len(changes[name]))
+    return ", ".join((f"costs {nearest}", *changes[nearest]))
+
+
+def _cost(value: object) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
 def read_cash(words: str) -> Decimal:
     """Read --cash.
 
     Raises:
-        ConfigError: it is not more than 0 USD.
+        ConfigError: it is no number, or not more than 0 USD.
     """
     try:
         found = Decimal(words)
     except InvalidOperation:
-        found = Decimal(0)
-    if not found.is_finite() or found <= 0:
+        found = Decimal("NaN")
+    if not found.is_finite():
+        raise ConfigError(f"--cash {words}: not a number")
+    if found <= 0:
         raise ConfigError(f"--cash {words}: must be more than 0 USD")
     return found
 

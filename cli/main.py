@@ -149,7 +149,7 @@ def _keep_trace(kind: type[BaseException], error: BaseException, trace: Tracebac
     from tasks.logs import configure_logging
 
     try:
-        store = load_settings().store
+        store = load_settings(warns=False).store
         configure_logging(store, prefect=False, console=False)
     except (DeskError, OSError) as trouble:
         return f"It could not be logged ({trouble})"

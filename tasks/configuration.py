@@ -54,12 +54,13 @@ def config_path(path: Path | None = None) -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE, CONFIG_DEFAULT)).absolute()
 
 
-def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
+def load_settings(path: Path | None = None, *, warns: bool = True, **overrides: Any) -> Settings:
     """Read and check every setting; a relative path (store, a strategy's file) counts from the configuration.
 
     Args:
         path: the configuration; default DESK_CONFIG, then ./desk.yaml. A named file must exist, the
             default one may be absent.
+        warns: whether its absence is worth a warning; research needs none.
         overrides: top-level settings that win over everything.
 
     Raises:
@@ -70,7 +71,8 @@ def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
     if not config.is_file():
         if named:
             raise ConfigError(f"{config}: no such file; name a desk.yaml or leave out {CONFIG_VARIABLE}")
-        log.warning("no desk.yaml, defaults in use", extra={"path": str(config)})
+        if warns:
+            log.warning("no desk.yaml, defaults in use", extra={"path": str(config)})
     dotenv = _DotEnv(config.parent / ".env")
     layers = (
         _Layer(config.name, _yaml_values(config)),
