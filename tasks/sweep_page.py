@@ -34,6 +34,7 @@ def write_sweep_page(sweep: Sweep, path: Path, *, shown: str | None = None) -> N
         proven=sweep.proven,
         refused=sweep.refused,
         shown=shown_ranges(job, shown),
+        doubts=sweep.prepared.notes,
     )
     put_page(path, page.encode())
 

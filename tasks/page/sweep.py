@@ -46,6 +46,7 @@ def render_sweep(
     proven: Mapping[int, int],
     refused: int,
     shown: tuple[Range, Range] | None,
+    doubts: Sequence[str] = (),
 ) -> str:
     """Give the page's HTML.
 
@@ -59,6 +60,7 @@ def render_sweep(
         proven: fills that both engines gave, by fold.
         refused: sets the strategy does not take.
         shown: the two parameters of the heat maps; None draws none.
+        doubts: what is doubtful about the data, and what was done otherwise than asked, in sentences.
     """
     tested = _is_tested(job)
     ranks = ranked(trials, job.objective)
@@ -72,6 +74,7 @@ def render_sweep(
         facts=facts,
         tested=tested,
         verdict=verdict,
+        cautions=(verdict.truth, verdict.luck, *doubts),
         folds=[_fold(job, choice, sets, proven) for choice in verdict.choices],
         ranks=[(rank, set_words(sets[rank.place])) for rank in ranks[:ROWS_MAX]],
         tried=len(ranks),

@@ -138,6 +138,18 @@ def test_no_table_is_cut_on_a_wide_screen(browser: Any, sweeps: dict[str, Sweep]
     tab.close()
 
 
+def test_doubts_about_the_bars_stand_among_the_cautions(sweeps: dict[str, Sweep], tmp_path: Path) -> None:
+    """What the terminal says of them the page says too."""
+    walk, doubt = sweeps["walk"], "Prices jumped over night as by a split: S01"
+    write_sweep_page(
+        replace(walk, prepared=replace(walk.prepared, notes=(doubt,))), tmp_path / "doubted.html"
+    )
+
+    text = (tmp_path / "doubted.html").read_text(encoding="utf-8")
+
+    assert text.index("Before you believe it") < text.index(doubt) < text.index('curve-section">')
+
+
 def test_one_session_is_singular(
     page: Callable[[str], str], sweeps: dict[str, Sweep], tmp_path: Path
 ) -> None:
