@@ -11,8 +11,9 @@ recorded decision again is the cause; where nothing does, the record itself is d
 - late bar: with the bars that came while the minute was decided, or without those that came with it;
 - latency: with the bars of the minute before or after;
 - not recorded: the account's numbers of an older ledger, what the broker says of a symbol, or which splits
-  were known: with the warm-up in the shares after a night that jumps as by a split, or cut to the session
-  before, as where nobody told of splits, the decision comes out again;
+  were known: with the warm-up in the shares after a night that jumps as by a split the decision comes out
+  again; or with the session before alone, where the signals began as late as after that, because nobody
+  told of splits;
 - settings, code version: the session ran with others;
 - unexplained: none of these.
 
@@ -21,6 +22,7 @@ programs are.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,6 +37,7 @@ from desk.research.recording import Recording
 from desk.research.redecision import Bars, Books, Outcome, Redecider, taped
 from desk.research.retelling import Moment, at_place, moments_of, quiet_places
 from desk.research.shares import Jump, overnight_jumps, split_like
+from desk.research.witness import Broken, said_of
 from desk.splits import adjusted, words_of
 from desk.tape import Tape
 from schemas.account import BrokerAccount
@@ -44,6 +47,7 @@ from schemas.orders import Approval, Denial, Reason
 
 MINUTE = timedelta(minutes=1)
 NAMED_MAX = 3  # bars named for one decision; a window of thirty says no more
+_SAID_OF = ("strategy", "symbol", "ts")
 MARGIN = 4  # an account's multiplier where it was not recorded
 # Reasons that rest on what the broker said of a symbol, which nobody keeps.
 UNSEEN = frozenset({Reason.CORPORATE_ACTION, Reason.INELIGIBLE_SYMBOL, Reason.SHORT_NOT_ALLOWED})
@@ -269,10 +273,45 @@ class _Teller:
             )
             outcome = self._with(moment, adjusted(shown, [split_like(each) for each in self._jumps]), account)
             yield Cause.NOT_RECORDED, f"the warm-up was shown in new shares, by its prices: {named}", outcome
-        if len(self.recording.warm_up) > 1:
-            why = "the session before alone was the warm-up, as where nobody tells of splits"
-            cut = shown.filter(pl.col("ts") >= self.recording.warm_up[-1].opens_at)
-            yield Cause.NOT_RECORDED, why, self._with(moment, cut, account)
+        if self._is_cut:
+            why = "the signals began as late as after the session before alone: nobody told of splits"
+            yield Cause.NOT_RECORDED, why, self._with(moment, shown.filter(self._in_cut), account)
+
+    @property
+    def _in_cut(self) -> pl.Expr:
+        """Give which bars a warm-up has that is cut to the session before."""
+        return pl.col("ts") >= self.recording.warm_up[-1].opens_at
+
+    @cached_property
+    def _is_cut(self) -> bool:
+        """Tell whether the recorded signals show that the warm-up was cut to the session before.
+
+        They do where none is of a bar that it leaves without one, and some such bars were known in time.
+        """
+        if len(self.recording.warm_up) < 2:
+            return False
+        said = set(self.recording.said.select(*_SAID_OF).iter_rows())
+        ended = {
+            event.bar_ts: event.at for _, event in self.recording.events if isinstance(event, MinuteClosed)
+        }
+        in_time = {
+            (symbol, ts)
+            for symbol, ts, known_at in self.bars.select("symbol", "ts", "known_at").iter_rows()
+            if ts in ended and known_at <= ended[ts]
+        }
+        late = self._spoken(self.bars.filter(self._in_cut))
+        missed = {each for each in self._spoken(self.bars) - late if each[1:] in in_time}
+        return bool(said) and said <= late and bool(missed)
+
+    def _spoken(self, bars: pl.DataFrame) -> set[tuple[str, str, datetime]]:
+        """Give of which bars of the session the strategies speak: (strategy, symbol, ts)."""
+        frame, opens_at = taped(bars).frame(), self.recording.hours.opens_at
+        found: set[tuple[str, str, datetime]] = set()
+        for strategy in self.recording.strategies:
+            with suppress(Broken):
+                said = said_of(strategy, frame.filter(pl.col("symbol").is_in(list(strategy.symbols))))
+                found.update(said.filter(pl.col("ts") >= opens_at).select(*_SAID_OF).iter_rows())
+        return found
 
     @cached_property
     def _jumps(self) -> tuple[Jump, ...]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from pydantic import Field
 
 from desk.errors import BrokerUnavailable
 from desk.exchange.generated import GeneratedMarket
@@ -24,6 +25,7 @@ from schemas.orders import Denial, Reason
 from schemas.risk import RiskLimits
 from schemas.settings import ExitSettings, SessionSettings, Settings, StrategySettings
 from strategies.base import Strategy
+from strategies.sma_crossover import SmaCrossover, SmaParams
 from tasks.strategy_source import make_strategy
 from tests.desk.test_warm_up import SPLITS, Raw
 from tests.memory_ledger import MemoryLedger
@@ -180,6 +182,40 @@ def test_a_split_in_the_warm_up_is_named(answers: bool, monkeypatch: pytest.Monk
     assert told.troubles == ()
     assert {each.cause for each in told.differences} == {Cause.NOT_RECORDED}
     assert all(("split" in each.why) for each in told.differences)
+
+
+class LongParams(SmaParams):
+    """More bars than the shipped strategy takes."""
+
+    slow: int = Field(700, ge=2, le=4000)
+
+
+class Patient(SmaCrossover):
+    """A strategy that looks back over more than a session."""
+
+    params_model = LongParams
+
+
+def test_altered_bars_of_a_long_warm_up_are_not_laid_at_the_want_of_splits() -> None:
+    """The signals began as the whole warm-up has them: that it was cut explains nothing here."""
+
+    def make() -> Strategy:
+        return Patient(SYMBOLS, {"fast": 5, "band_bps": 0.0})
+
+    sessions = warm_up_sessions(700, DAY)
+    found = replace(recorded(configured(), 6, make), warm_up=sessions)
+    ended = sessions[0].closes_at
+    is_altered = (pl.col("symbol") == "AAPL") & pl.col("ts").is_between(
+        ended - 200 * MINUTE, ended, closed="left"
+    )
+    factor = pl.when(is_altered).then(0.9).otherwise(1.0)
+    prices = [pl.col(name) * factor for name in ("open", "high", "low", "close", "vwap")]
+
+    told = retell(with_prints(found, found.prints.with_columns(prices)))
+
+    assert retell(found).differences == ()
+    assert {each.cause for each in told.differences} == {Cause.UNEXPLAINED}
+    assert told.troubles == told.differences != ()
 
 
 def _printed(bars: pl.DataFrame, *, like: pl.DataFrame) -> pl.DataFrame:
