@@ -147,7 +147,7 @@ def test_doubts_about_the_bars_stand_among_the_cautions(sweeps: dict[str, Sweep]
 
     text = (tmp_path / "doubted.html").read_text(encoding="utf-8")
 
-    assert text.index("Before you believe it") < text.index(doubt) < text.index('curve-section">')
+    assert text.index("Before you believe it") < text.index(doubt) < text.index('id="curve-section"')
 
 
 def test_one_session_is_singular(
