@@ -14,8 +14,9 @@ So an order with legs is over when that is so, or when the broker says that each
 A replacing order and the one it replaces are two orders. Which of them lives is the broker's to say, and
 until it said so both may execute, but not both in full (desk/replacing.py).
 
-The instants of lost answers and first cancel requests are memory for people and for the probe schedule;
-they are left out of the state's hash, so ledgers of before they existed still prove equal.
+The instants of lost answers, first cancel requests and newest executions are memory for people, for the probe
+schedule and for splits; they are left out of the state's hash, so ledgers of before they existed still prove
+equal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +31,7 @@ from schemas.orders import Fill, OrderClass, OrderIntent, OrderState
 
 ID_PREFIX = "mqd-"  # of every client order id this program makes (desk/sizer.py)
 _ENTERS_AND_LEAVES = frozenset({OrderClass.BRACKET, OrderClass.OTO})
-UNHASHED = frozenset({"lost_at", "probed_at", "cancel_asked_at"})
+UNHASHED = frozenset({"lost_at", "probed_at", "cancel_asked_at", "filled_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Order:
     probes: int = 0
     lost_at: datetime | None = None  # when its answer was lost
     probed_at: datetime | None = None  # when the broker last did not know it
+    filled_at: datetime | None = None  # when its newest execution was, on either side
     message: str = ""  # the broker's words on a refusal, the cause of a lost answer
 
     @property
@@ -108,14 +110,17 @@ class Order:
 
     def filled_by(self, fill: Fill, *, changed_at: datetime) -> "Order":
         """Give the order with an execution counted, its state as it was."""
+        filled_at = fill.filled_at if self.filled_at is None else max(self.filled_at, fill.filled_at)
         if self.has_legs_against and fill.side is not self.intent.side:
-            return replace(self, left_qty=(self.left_qty or ZERO) + fill.qty, changed_at=changed_at)
+            left_qty = (self.left_qty or ZERO) + fill.qty
+            return replace(self, left_qty=left_qty, changed_at=changed_at, filled_at=filled_at)
         return replace(
             self,
             filled_qty=self.filled_qty + fill.qty,
             filled_notional=self.filled_notional + fill.qty * fill.price,
             broker_order_id=self.broker_order_id or fill.broker_order_id,
             changed_at=changed_at,
+            filled_at=filled_at,
         )
 
 

@@ -10,7 +10,7 @@ execution to explain it. Four things follow.
   and the cash is an ordinary small difference. A split is booked once: its ex-date stays with the symbol.
   A split may leave the number as it was (one share at 3 for 2; half of one is paid in cash). Then the number
   says nothing, so the date must: it is booked once the ex-date's trading has begun, where all that is held
-  is from before it and nothing was traded since.
+  is from before it, nothing was traded since, and the broker's entry price is ours by the ratio.
 - Entries. A split that is known late, or not quite as it will be, makes every level of that day doubtful:
   entries in the symbol are refused for the session of the ex-date
   (CORPORATE_ACTION), whether or not the books were compared already. An entry that would be held over the
@@ -36,11 +36,12 @@ import polars as pl
 from desk.hours import from_new_york
 from desk.money import FRACTIONAL_LOT, WHOLE_LOT, ZERO, is_whole, plain
 from desk.portfolio import Portfolio
-from schemas.account import BrokerSnapshot, Split
+from schemas.account import BrokerPosition, BrokerSnapshot, Split
 from schemas.events import PositionAdjusted
 
 PRICES = ("open", "high", "low", "close", "vwap")
 APPLIED_BY = time(4)  # New York: trading of the ex-date begins, in new shares
+PRICED_WITHIN_FRAC = Decimal("0.01")  # how far the broker's average of the same trades may be from ours
 ONE_SHARE = Decimal(1)  # what is left of a share after a split is paid in cash
 
 
@@ -60,7 +61,7 @@ def split_repairs(
         splits: those that may have been since our books were last equal.
         now: the instant of the adjustments.
     """
-    stated = {position.symbol: position.qty for position in theirs.positions}
+    stated = {position.symbol: position for position in theirs.positions}
     repairs: list[PositionAdjusted] = []
     for split in sorted(splits, key=lambda each: (each.ex_date, each.symbol)):
         booked = ours.risk.splits.get(split.symbol)
@@ -68,10 +69,11 @@ def split_repairs(
             continue
         if any(repair.symbol == split.symbol for repair in repairs):
             continue  # a second split of the symbol is looked at when the first is booked
-        mine, broker = ours.position(split.symbol), stated.get(split.symbol, ZERO)
+        mine, position = ours.position(split.symbol), stated.get(split.symbol)
+        broker = ZERO if position is None else position.qty
         if mine == 0 or not _explains(split, mine=mine, broker=broker):
             continue
-        if mine != broker or (is_whole(mine) and _is_behind(ours, split, now=now)):
+        if position is None or mine != broker or _is_unseen(ours, position, split, now=now):
             repairs += split_adjustments(ours, split, broker=broker, now=now)
     return tuple(repairs)
 
@@ -92,6 +94,20 @@ def _explains(split: Split, *, mine: Decimal, broker: Decimal) -> bool:
     return broker * mine >= 0 and ZERO <= left < ONE_SHARE
 
 
+def _is_unseen(ours: Portfolio, stated: BrokerPosition, split: Split, *, now: datetime) -> bool:
+    """Tell whether a split has been that left the number of shares as it was."""
+    return is_whole(stated.qty) and _is_behind(ours, split, now=now) and _is_priced(ours, stated, split)
+
+
+def _is_priced(ours: Portfolio, stated: BrokerPosition, split: Split) -> bool:
+    """Tell whether the broker's entry price is that of new shares, made of what we paid for old ones."""
+    cost = sum(
+        (p.qty * p.avg_price for (_, name), p in ours.holdings().items() if name == split.symbol), ZERO
+    )
+    wanted = cost / stated.qty * split.old / split.new
+    return abs(stated.avg_entry_price - wanted) <= wanted * PRICED_WITHIN_FRAC
+
+
 def _is_behind(ours: Portfolio, split: Split, *, now: datetime) -> bool:
     """Tell whether a split to more shares has been, and all that is held is from before it."""
     edge = starts_at(split)
@@ -101,7 +117,7 @@ def _is_behind(ours: Portfolio, split: Split, *, now: datetime) -> bool:
     if any(at is None or at >= edge for at in entered):
         return False
     mine = (order for order in ours.orders.values() if order.intent.symbol == split.symbol)
-    return not any(order.filled_qty > 0 and order.changed_at >= edge for order in mine)
+    return not any(order.filled_at is not None and order.filled_at >= edge for order in mine)
 
 
 def split_adjustments(

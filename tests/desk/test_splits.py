@@ -1,7 +1,7 @@
 """Splits: the books follow the ratio and nothing else, once; entries and orders stay out of the way."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from desk.closing import close_day
 from desk.errors import BrokerUnavailable
 from desk.exchange.venue import Venue
-from desk.portfolio import Portfolio, replay
+from desk.portfolio import EXTERNAL, Portfolio, replay
 from desk.recovery import recover
 from desk.split_watch import guard, known_splits
 from desk.splits import split_repairs
 from schemas import events as ev
 from schemas.account import BrokerSnapshot, Split
-from schemas.orders import OrderState, Purpose, Reason, Side, TimeInForce
+from schemas.orders import OrderIntent, OrderState, Purpose, Reason, Side, TimeInForce
 from schemas.risk import TradingState
 from schemas.settings import SessionSettings
 from tests import rehearsal as r
@@ -43,9 +43,9 @@ def held(*parts: tuple[str, int, str]) -> Portfolio:
     return replay(events)
 
 
-def stated(qty: str) -> BrokerSnapshot:
-    """Make the broker's side with this much AAPL."""
-    positions = () if D(qty) == 0 else (position("AAPL", qty),)
+def stated(qty: str, price: str = "100") -> BrokerSnapshot:
+    """Make the broker's side with this much AAPL, entered at a price."""
+    positions = () if D(qty) == 0 else (position("AAPL", qty, price),)
     return BrokerSnapshot(account=account(), positions=positions, orders=(), fills=(), taken_at=NOON)
 
 
@@ -142,9 +142,16 @@ def test_a_split_that_leaves_the_number_of_shares_is_booked_once(
     assert books.realized_pnl() == 0
 
 
-def split_repairs_folded(books: Portfolio, theirs: str, found: Split) -> tuple[ev.PositionAdjusted, ...]:
-    """Give the repairs of the day after the books were made, and fold them in."""
-    repairs = split_repairs(books, stated(theirs), [found], now=NEXT_NOON)
+def split_repairs_folded(
+    books: Portfolio, theirs: str, found: Split, *, price: str | None = None
+) -> tuple[ev.PositionAdjusted, ...]:
+    """Give the repairs of the day after the books were made, and fold them in.
+
+    The broker's entry price is ours in new shares, where none is said.
+    """
+    [ours, *_] = [each.avg_price for each in books.holdings().values()]
+    stated_price = str(ours * found.old / found.new) if price is None else price
+    repairs = split_repairs(books, stated(theirs, stated_price), [found], now=NEXT_NOON)
     for event in repairs:
         books.apply(event)
     return repairs
@@ -180,10 +187,62 @@ def test_shares_added_on_the_ex_date_leave_the_split_alone() -> None:
     """Five from before and two from after 11 for 10: no ratio is right for all seven, so none is booked."""
     books = held(("demo", 5, "110"))
     more = intent("mqd-more", strategy="demo", qty="2")
-    for event in (planned(more), filled(more, "x-more", "2", price="100")):
-        books.apply(event.model_copy(update={"at": NEXT_NOON}))
+    for event in (planned(more), executed(more, "2", at=NEXT_NOON)):
+        books.apply(event)
 
     assert split_repairs_folded(books, "7", split("11", "10", ex_date=NEXT_DAY)) == ()
+
+
+def executed(order: OrderIntent, qty: str, *, at: datetime) -> ev.FillRecorded:
+    """Make an execution at 100 of a given instant."""
+    event = filled(order, f"x-{order.client_order_id}-{at:%d}", qty, price="100")
+    return event.model_copy(update={"at": at, "fill": event.fill.model_copy(update={"filled_at": at})})
+
+
+@pytest.mark.parametrize("ended", [ev.OrderExpired, ev.OrderCanceled])
+def test_an_old_orders_end_on_the_ex_date_is_no_trade(ended: type) -> None:
+    """One share of ten was bought before 3 for 2; that the other nine expired is told on the ex-date."""
+    order = intent("mqd-part", strategy="demo", qty="10")
+    acknowledged = ev.OrderAcknowledged(at=NOON, client_order_id="mqd-part", broker_order_id="b-mqd-part")
+    over = ended(at=NEXT_NOON - timedelta(hours=3), client_order_id="mqd-part")
+    books = replay([planned(order), acknowledged, filled(order, "x", "1", price="330"), over])
+
+    assert split_repairs_folded(books, "1", split("3", "2", ex_date=NEXT_DAY))
+    assert [each.avg_price for each in books.holdings().values()] == [D(220)]
+
+
+def test_an_execution_of_the_day_before_that_is_booked_late_is_of_old_shares() -> None:
+    """What counts is when it was executed, not when the desk heard of it."""
+    order = intent("mqd-late", strategy="demo", qty="1")
+    late = filled(order, "x", "1", price="330").model_copy(update={"at": NEXT_NOON})
+    books = replay([planned(order), late])
+
+    assert split_repairs_folded(books, "1", split("3", "2", ex_date=NEXT_DAY))
+
+
+def test_shares_a_person_added_on_the_ex_date_leave_the_split_alone() -> None:
+    """Five from before and two by an accepted break, or by hand: the broker's price shows it."""
+    by_hand = intent("hand", strategy=EXTERNAL, qty="2")
+    accepted = ev.PositionAdjusted(
+        at=NEXT_NOON, strategy="demo", symbol="AAPL", qty_change=D(2), price=D(100), cause="accepted"
+    )
+    opening = accepted.model_copy(
+        update={"at": NOON, "strategy": EXTERNAL, "qty_change": D(5), "price": D(110)}
+    )
+    booked = held(("demo", 5, "110"))
+    booked.apply(accepted)
+    traded = replay([opening, executed(by_hand, "2", at=NEXT_NOON)])
+
+    for books in (booked, traded):
+        assert split_repairs_folded(books, "7", split("11", "10", ex_date=NEXT_DAY), price="100") == ()
+
+
+def test_a_price_the_broker_states_in_old_shares_was_not_split() -> None:
+    """The number says nothing, and the broker's entry price is still that of before."""
+    books, found = held(("demo", 1, "330")), split("3", "2", ex_date=NEXT_DAY)
+
+    assert split_repairs_folded(books, "1", found, price="330") == ()
+    assert split_repairs_folded(books, "1", found, price="221")
 
 
 def test_part_of_a_share_that_stays_was_not_split() -> None:
