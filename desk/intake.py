@@ -155,7 +155,8 @@ class Intake:
         if sessions:
             splits = asked_splits(self.desk, self.symbols, sessions[0].session_date, self.session_date)
         if splits is None:
-            log.warning("warm-up is cut, for want of splits", extra={"sessions_needed": len(sessions)})
+            if len(sessions) > 1:
+                log.warning("warm-up is cut, for want of splits", extra={"sessions_needed": len(sessions)})
             sessions, splits = sessions[-1:], ()
         for hours in sessions:
             bars = market.bars(self.symbols, hours.opens_at, hours.closes_at)

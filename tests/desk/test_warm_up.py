@@ -11,7 +11,8 @@ from desk.errors import BrokerUnavailable, ConfigError
 from desk.exchange.generated import GeneratedMarket
 from desk.exchange.market import Market
 from desk.exchange.venue import Venue
-from desk.hours import FIRST_DAY, minutes, sessions_between
+from desk.hours import FIRST_DAY, minutes, session_hours, sessions_between
+from desk.intake import Intake
 from desk.splits import adjusted
 from desk.warm_up import SESSIONS_MAX, warm_up_sessions
 from schemas.account import Split
@@ -149,3 +150,25 @@ def test_without_an_answer_about_splits_the_session_before_alone_warms_up(
     others = pl.col("symbol") != "XOM"  # which splits on the day itself
     assert printed["ts"].min() == BEFORE[2].opens_at
     assert said.filter(others).equals(wanted.filter(others & (pl.col("ts") <= said["ts"].max())))
+
+
+@pytest.mark.parametrize(("slow", "is_cut"), [(30, False), (400, True)], ids=["a session", "two sessions"])
+def test_a_warm_up_that_is_not_cut_is_not_said_to_be(
+    slow: int, is_cut: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the session before is all that is needed, want of splits cuts nothing."""
+
+    def away(*_: object) -> tuple[Split, ...]:
+        raise BrokerUnavailable("corporate actions: 503 three times")
+
+    monkeypatch.setattr(Venue, "splits", away)
+    place = Venue(GeneratedMarket(1, r.SYMBOLS), session_date=SHORT_DAY)
+    patient = SmaCrossover(r.SYMBOLS, {"fast": 5, "slow": slow})
+    intake = Intake(r.desk_on(place, r.new_ledger(), strategy=patient), session_date=SHORT_DAY)
+    hours = session_hours(SHORT_DAY)
+    assert hours is not None
+
+    intake.prepare(hours)
+
+    assert intake.frame(["AAPL"])["ts"].min() == BEFORE[2].opens_at
+    assert any("warm-up is cut" in record.message for record in caplog.records) is is_cut
