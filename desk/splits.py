@@ -10,7 +10,8 @@ execution to explain it. Four things follow.
   and the cash is an ordinary small difference. A split is booked once: its ex-date stays with the symbol.
   A split may leave the number as it was (one share at 3 for 2; half of one is paid in cash). Then the number
   says nothing, so the date must: it is booked once the ex-date's trading has begun, where all that is held
-  is from before it, nothing was traded since, and the broker's entry price is ours by the ratio.
+  is from before it, nothing was traded since, and the broker's entry price is ours by the ratio. Positions of
+  strategies that cancel out, of which the broker has nothing, are booked by the date alone.
 - Entries. A split that is known late, or not quite as it will be, makes every level of that day doubtful:
   entries in the symbol are refused for the session of the ex-date
   (CORPORATE_ACTION), whether or not the books were compared already. An entry that would be held over the
@@ -36,6 +37,7 @@ import polars as pl
 from desk.hours import from_new_york
 from desk.money import FRACTIONAL_LOT, WHOLE_LOT, ZERO, is_whole, plain
 from desk.portfolio import Portfolio
+from desk.positions import Position
 from schemas.account import BrokerPosition, BrokerSnapshot, Split
 from schemas.events import PositionAdjusted
 
@@ -71,9 +73,9 @@ def split_repairs(
             continue  # a second split of the symbol is looked at when the first is booked
         mine, position = ours.position(split.symbol), stated.get(split.symbol)
         broker = ZERO if position is None else position.qty
-        if mine == 0 or not _explains(split, mine=mine, broker=broker):
+        if (mine == 0 and broker != 0) or not _explains(split, mine=mine, broker=broker):
             continue
-        if position is None or mine != broker or _is_unseen(ours, position, split, now=now):
+        if mine != broker or _is_unseen(ours, position, split, now=now):
             repairs += split_adjustments(ours, split, broker=broker, now=now)
     return tuple(repairs)
 
@@ -94,24 +96,27 @@ def _explains(split: Split, *, mine: Decimal, broker: Decimal) -> bool:
     return broker * mine >= 0 and ZERO <= left < ONE_SHARE
 
 
-def _is_unseen(ours: Portfolio, stated: BrokerPosition, split: Split, *, now: datetime) -> bool:
-    """Tell whether a split has been that left the number of shares as it was."""
-    return is_whole(stated.qty) and _is_behind(ours, split, now=now) and _is_priced(ours, stated, split)
+def _is_unseen(ours: Portfolio, stated: BrokerPosition | None, split: Split, *, now: datetime) -> bool:
+    """Tell whether a split has been that left the broker's number of shares as it was."""
+    held = [position for (_, symbol), position in ours.holdings().items() if symbol == split.symbol]
+    if not _is_behind(ours, split, now=now):
+        return False
+    if stated is None or stated.qty == 0:  # ours cancel out: no number changes, and no price is stated
+        return all(is_whole(position.qty) for position in held)
+    return split.new > split.old and is_whole(stated.qty) and _is_priced(held, stated, split)
 
 
-def _is_priced(ours: Portfolio, stated: BrokerPosition, split: Split) -> bool:
+def _is_priced(held: Sequence[Position], stated: BrokerPosition, split: Split) -> bool:
     """Tell whether the broker's entry price is that of new shares, made of what we paid for old ones."""
-    cost = sum(
-        (p.qty * p.avg_price for (_, name), p in ours.holdings().items() if name == split.symbol), ZERO
-    )
+    cost = sum((position.qty * position.avg_price for position in held), ZERO)
     wanted = cost / stated.qty * split.old / split.new
     return abs(stated.avg_entry_price - wanted) <= wanted * PRICED_WITHIN_FRAC
 
 
 def _is_behind(ours: Portfolio, split: Split, *, now: datetime) -> bool:
-    """Tell whether a split to more shares has been, and all that is held is from before it."""
+    """Tell whether a split's ex-date has begun, and all that is held is from before it."""
     edge = starts_at(split)
-    if now < from_new_york(split.ex_date, APPLIED_BY) or split.new <= split.old:
+    if now < from_new_york(split.ex_date, APPLIED_BY):
         return False
     entered = [ours.entered_at.get(key) for key in ours.holdings() if key[1] == split.symbol]
     if any(at is None or at >= edge for at in entered):

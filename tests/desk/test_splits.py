@@ -237,6 +237,39 @@ def test_shares_a_person_added_on_the_ex_date_leave_the_split_alone() -> None:
         assert split_repairs_folded(books, "7", split("11", "10", ex_date=NEXT_DAY), price="100") == ()
 
 
+@pytest.mark.parametrize("ratio", [("2", "1"), ("3", "2"), ("1", "3")], ids=":".join)
+def test_positions_that_cancel_out_are_split_too(ratio: tuple[str, str]) -> None:
+    """One strategy is long and another short by as much: the broker has nothing, and both have new shares."""
+    books, found = held(("long", 9, "90"), ("short", -9, "60")), split(*ratio, ex_date=NEXT_DAY)
+    factor = D(ratio[0]) / D(ratio[1])
+    at_night = split_repairs(books, stated("0"), [found], now=NEXT_NOON.replace(hour=7))
+
+    first, again = (split_repairs_folded(books, "0", found) for _ in range(2))
+
+    assert (at_night, again) == ((), ())
+    assert len(first) == 4
+    qty = (9 * factor).to_integral_value("ROUND_DOWN")
+    assert [each.qty for each in books.holdings().values()] == [qty, -qty]
+    for each, price in zip(books.holdings().values(), (90, 60), strict=True):
+        assert abs(each.avg_price - price / factor) < D("1e-20")
+    assert books.realized_pnl() == 0
+
+
+def test_positions_of_the_ex_date_that_cancel_out_are_of_new_shares() -> None:
+    """They were bought and sold after it, and nothing held is left alone."""
+    books = held(("long", 10, "100"), ("short", -10, "90"))
+
+    assert repaired(books, "0", split("2", "1")) == ()
+    assert repaired(Portfolio(), "0", split("2", "1")) == ()
+
+
+def test_a_part_of_a_share_beside_positions_that_cancel_out_is_a_break() -> None:
+    """Half a share the books do not have is no rest of a split."""
+    books = held(("long", 10, "100"), ("short", -10, "90"))
+
+    assert split_repairs_folded(books, "0.5", split("2", "1", ex_date=NEXT_DAY)) == ()
+
+
 def test_a_price_the_broker_states_in_old_shares_was_not_split() -> None:
     """The number says nothing, and the broker's entry price is still that of before."""
     books, found = held(("demo", 1, "330")), split("3", "2", ex_date=NEXT_DAY)
