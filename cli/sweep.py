@@ -275,6 +275,8 @@ def _words(done: "Sweep", *, by_prefect: bool) -> list[str]:
     if done.refused:
         words.append(f"Left out, as the strategy does not take them: {_counted(done.refused, 'set')}.")
     words.extend(done.prepared.notes)
+    if found := found_words(done):
+        words.append(found)
     engine = "screen" if job.screens else f"exact engine, as the screen does not cover {job.why_exact}"
     gate = "gate on" if plan.gate else "no gate"
     where = "as Prefect's task runs" if by_prefect else "on a plain pool (no Prefect server answers)"
@@ -284,6 +286,15 @@ def _words(done: "Sweep", *, by_prefect: bool) -> list[str]:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def found_words(done: "Sweep") -> str:
+    """Say how much an earlier search had finished; nothing where it had not begun."""
+    if done.found == 0:
+        return ""
+    if done.found == done.pieces:
+        return f"All {done.pieces:,} pieces were found finished; the time is that of the first search."
+    return f"{done.found:,} of {done.pieces:,} pieces were found finished."
 
 
 def set_words(params: dict[str, object]) -> str:

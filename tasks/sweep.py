@@ -8,6 +8,7 @@ The screen plays where it covers the terms; where it does not, the exact engine 
 so. Each fold's best is played again on its test by the exact engine, which must give the same fills.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from desk.adapters.system_clock import SystemClock
 from desk.research.search import Space
@@ -30,6 +32,8 @@ SETS_A_PIECE_MAX = 64
 PIECES_MIN = 16  # of a sweep that has so many sets: work for as many cores
 SETS_A_ROUND = 16  # of a Bayesian search; more ask with less known, fewer leave processes idle
 
+TOOK_FILE = "took.json"  # of a sweep that came to an end: when it began, what it took
+
 Fan = Callable[[Path, Sequence[Piece]], Iterator[str]]  # plays pieces, gives their names as they are done
 Told = Callable[[str, int, int], None]  # what is under way, pieces done, pieces of it
 
@@ -39,12 +43,14 @@ class Sweep:
     """What came of it."""
 
     prepared: Prepared
-    started_at: datetime
-    seconds: float
+    started_at: datetime  # of the first search that came to an end
+    seconds: float  # of the same
     trials: tuple[Trial, ...]
     refused: int
     verdict: Verdict
     proven: Mapping[int, int]  # fills that both engines gave, by fold
+    pieces: int
+    found: int  # pieces that an earlier search had finished
 
     def params(self, place: int) -> dict[str, object]:
         """Give the set of a place."""
@@ -53,6 +59,25 @@ class Sweep:
     def ranked(self) -> list[Rank]:
         """Give the sets over all folds, the best of the training first."""
         return ranked(self.trials, self.prepared.job.objective)
+
+
+@dataclass
+class _Tally:
+    """Pieces there are, and those found finished."""
+
+    pieces: int = 0
+    found: int = 0
+
+
+@dataclass(frozen=True)
+class _Took:
+    """When a search began, and how long it took."""
+
+    started_at: datetime
+    seconds: float
+
+
+_TOOK = TypeAdapter(_Took)
 
 
 def search(prepared: Prepared, fan: Fan, told: Told) -> Sweep:
@@ -67,12 +92,12 @@ def search(prepared: Prepared, fan: Fan, told: Told) -> Sweep:
         FillsDiffer: the screen and the exact engine differ, a defect of this program.
         ConfigError: the strategy raised, or said what is no signal.
     """
-    started_at, clock = SystemClock().now(), perf_counter()
+    started_at, clock, tally = SystemClock().now(), perf_counter(), _Tally()
     if prepared.job.method is Method.BAYES:
-        days, refused = _bayes(prepared, fan, told)
+        days, refused = _bayes(prepared, fan, told, tally)
     else:
         pieces = pieces_of(prepared)
-        days, refused = _played(prepared, pieces, fan, told, "sets"), prepared.refused
+        days, refused = _played(prepared, pieces, fan, told, "sets", tally), prepared.refused
     cash = float(prepared.plan.backtest.cash)
     trials = trials_of(days, prepared.job.folds, cash=cash)
     proven: dict[int, int] = {}
@@ -87,17 +112,30 @@ def search(prepared: Prepared, fan: Fan, told: Told) -> Sweep:
             )
             for choice in choices
         ]
-        found = _played(prepared, proofs, fan, told, "winners, by the exact engine")
+        found = _played(prepared, proofs, fan, told, "winners, by the exact engine", tally)
         proven = dict(zip(found["fold"].to_list(), found["fills"].to_list(), strict=True))
+    first = _first_search(prepared.folder, _Took(started_at, perf_counter() - clock))
     return Sweep(
         prepared=prepared,
-        started_at=started_at,
-        seconds=perf_counter() - clock,
+        started_at=first.started_at,
+        seconds=first.seconds,
         trials=tuple(trials),
         refused=refused,
         verdict=verdict(trials, prepared.job.objective, cash=cash, sessions=prepared.job.sessions),
         proven=proven,
+        pieces=tally.pieces,
+        found=tally.found,
     )
+
+
+def _first_search(folder: Path, took: _Took) -> _Took:
+    """Give when the first search that came to an end began and what it took; write it down if it is this."""
+    path = folder / TOOK_FILE
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(_TOOK.dump_json(took))
+        part.replace(path)
+    return _TOOK.validate_json(path.read_bytes())
 
 
 def pieces_of(prepared: Prepared) -> list[Piece]:
@@ -111,10 +149,14 @@ def pieces_of(prepared: Prepared) -> list[Piece]:
     ]
 
 
-def _played(prepared: Prepared, pieces: Sequence[Piece], fan: Fan, told: Told, what: str) -> pl.DataFrame:
+def _played(
+    prepared: Prepared, pieces: Sequence[Piece], fan: Fan, told: Told, what: str, tally: _Tally
+) -> pl.DataFrame:
     """Have pieces played that are not, and read all of them."""
     todo = [piece for piece in pieces if not _is_whole(file_of(prepared.folder, piece))]
     done = len(pieces) - len(todo)
+    tally.pieces += len(pieces)
+    tally.found += done
     told(what, done, len(pieces))
     if todo:
         for _ in fan(prepared.folder, todo):
@@ -135,7 +177,7 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _bayes(prepared: Prepared, fan: Fan, told: Told) -> tuple[pl.DataFrame, int]:
+def _bayes(prepared: Prepared, fan: Fan, told: Told, tally: _Tally) -> tuple[pl.DataFrame, int]:
     """Search fold by fold, each round of all folds together; give days and refused sets."""
     from tasks.sweep_bayes import Bayes  # optuna takes a second to import
 
@@ -162,7 +204,7 @@ def _bayes(prepared: Prepared, fan: Fan, told: Told) -> tuple[pl.DataFrame, int]
         if not pieces:
             break
         what = f"sets {start + 1} to {start + count} of each fold"
-        days = _played(prepared, pieces, fan, told, what)
+        days = _played(prepared, pieces, fan, told, what, tally)
         frames.append(days)
         for trial in trials_of(days, job.folds, cash=cash):
             searches[trial.fold.number].tell([trial.place], [trial.train.score(job.objective)])
