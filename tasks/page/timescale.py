@@ -6,6 +6,7 @@ plain number instead: minutes of the sessions, one after the other, with the day
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,7 +17,7 @@ from desk.hours import NEW_YORK
 from desk.research.curve import session_edges
 
 SESSIONS_MAX = 40  # of an axis of minutes; nights narrower than three pixels need not be left out
-TICKS_MAX = 7  # days written below an axis; more collide on a phone
+TICKS_MAX = 6  # days written below an axis, but for years that begin between; more collide on a phone
 MARGIN_FRAC = 0.01  # of the axis on each side, so that a mark at its edge is not cut
 MINUTE_US = 60_000_000
 WALL = "%Y-%m-%dT%H:%M:%S"
@@ -66,13 +67,13 @@ class TimeScale:
         """Give the axis' layout."""
         if not self.by_minutes:
             return {"type": "date"}
-        step = -(-len(self.firsts) // TICKS_MAX)
+        places = _written(self.days)
         total = sum(self.lengths)
         return {
             "type": "linear",
             "range": [-MARGIN_FRAC * total, (1 + MARGIN_FRAC) * total],
-            "tickvals": [sum(self.lengths[:number]) for number in range(0, len(self.firsts), step)],
-            "ticktext": _named(self.days[::step]),
+            "tickvals": [sum(self.lengths[:place]) for place in places],
+            "ticktext": _named([self.days[place] for place in places]),
             "zeroline": False,
         }
 
@@ -83,7 +84,19 @@ class TimeScale:
         return sum(self.lengths[:session]) + min(max(within, 0), self.lengths[session] - 1)
 
 
-def _named(days: tuple[date, ...]) -> list[str]:
+def _written(days: Sequence[date]) -> list[int]:
+    """Give the places of the days to write: every so many, and the first of each year for its neighbours."""
+    step = -(-len(days) // TICKS_MAX)
+    begun = [place for place in range(1, len(days)) if days[place].year != days[place - 1].year]
+    regular = [
+        place
+        for place in range(0, len(days), step)
+        if place == 0 or all(abs(place - each) >= step for each in begun)
+    ]
+    return sorted({*regular, *begun})
+
+
+def _named(days: Sequence[date]) -> list[str]:
     """Name days in order, short; the year stands below the first and below each that begins another."""
     years = [None, *(day.year for day in days[:-1])]
     return [

@@ -320,6 +320,20 @@ def test_a_year_stands_where_it_begins() -> None:
     assert words == ["3 Jan<br>2011", "25 Jan", "5 Nov<br>2018", "6 Nov", "19 Aug<br>2024"]
 
 
+def test_a_year_between_two_written_days_is_written() -> None:
+    """Of many sessions some are written, and the first of each year always, in place of its neighbours."""
+    days = [datetime(2011, 1, day, 15, tzinfo=UTC) for day in range(3, 23)]
+    days += [datetime(year, 8, 20, 15, tzinfo=UTC) for year in (2018, 2024)]
+    opens = pl.Series("ts", days, dtype=pl.Datetime("us", "UTC"))
+
+    axis = TimeScale.over(opens.to_frame()).axis()
+
+    assert axis["ticktext"] == [
+        "3 Jan<br>2011", "7 Jan", "11 Jan", "15 Jan", "19 Jan", "20 Aug<br>2018", "20 Aug<br>2024",
+    ]  # fmt: skip
+    assert axis["tickvals"] == [0, 4, 8, 12, 16, 20, 21]
+
+
 def test_the_monthly_table_compounds() -> None:
     """A year's return is that of its months, and a month without a session is not there."""
     days = pl.DataFrame(
