@@ -60,7 +60,7 @@ def render_sweep(
         proven: fills that both engines gave, by fold.
         refused: sets the strategy does not take.
         shown: the two parameters of the heat maps; None draws none.
-        doubts: what is doubtful about the data, and what was done otherwise than asked, in sentences.
+        doubts: what is doubtful about the data, and what was done otherwise than asked, in words.
     """
     tested = _is_tested(job)
     ranks = ranked(trials, job.objective)
@@ -74,7 +74,7 @@ def render_sweep(
         facts=facts,
         tested=tested,
         verdict=verdict,
-        cautions=(verdict.truth, verdict.luck, *doubts),
+        cautions=(verdict.truth, verdict.luck, *(_sentence(words) for words in doubts)),
         folds=[_fold(job, choice, sets, proven) for choice in verdict.choices],
         ranks=[(rank, set_words(sets[rank.place])) for rank in ranks[:ROWS_MAX]],
         tried=len(ranks),
@@ -159,6 +159,10 @@ def _span(first: date, last: date) -> str:
     if first == last:
         return f"{first}"
     return f"{first} to {last:%m-%d}" if first.year == last.year else f"{first} to {last}"
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:].removesuffix(".") + "."
 
 
 def range_words(each: Range) -> str:

@@ -142,11 +142,13 @@ def test_doubts_about_the_bars_stand_among_the_cautions(sweeps: dict[str, Sweep]
     """What the terminal says of them the page says too."""
     walk, doubt = sweeps["walk"], "Prices jumped over night as by a split: S01"
     write_sweep_page(
-        replace(walk, prepared=replace(walk.prepared, notes=(doubt,))), tmp_path / "doubted.html"
+        replace(walk, prepared=replace(walk.prepared, notes=(doubt, "purge 9 sessions, not 2"))),
+        tmp_path / "doubted.html",
     )
 
     text = (tmp_path / "doubted.html").read_text(encoding="utf-8")
 
+    assert f"<li>{doubt}.</li><li>Purge 9 sessions, not 2.</li>" in text
     assert text.index("Before you believe it") < text.index(doubt) < text.index('id="curve-section"')
 
 
