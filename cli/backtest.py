@@ -270,14 +270,14 @@ def read_cash(words: str) -> Decimal:
 
 def usd(amount: float | None) -> str:
     """Give USD as people read it."""
-    return NOTHING if amount is None else f"{amount:,.2f}"
+    return NOTHING if amount is None else f"{amount:z,.2f}"
 
 
 def percent(share: float | None) -> str:
     """Give a fraction as per cent."""
-    return NOTHING if share is None else f"{share:.2%}"
+    return NOTHING if share is None else f"{share:z.2%}"
 
 
 def number(value: float | None) -> str:
     """Give a number with two decimals."""
-    return NOTHING if value is None else f"{value:.2f}"
+    return NOTHING if value is None else f"{value:z.2f}"

@@ -24,6 +24,7 @@ def test_days_are_records_and_parameters_have_their_types(desk: Desk, tmp_path: 
     days, account = found["performance"]["days"], found["performance"]["account"]
     assert len(days) == account["sessions"]
     assert sum(day["pnl"] for day in days) == pytest.approx(account["profit_usd"], abs=1e-6)
+    assert "-0.00" not in answer.out
     assert (found["run"]["params"]["fast"], found["run"]["params"]["allow_short"]) == (10, False)
     query = answer.out.split('desk sql "')[1].split('"')[0]
     assert found["run"]["run_id"] in desk("sql", query).out
