@@ -18,7 +18,7 @@ from typing import Any
 from contest import CASH, FAST, SHARES, SLOW, Contest
 from our_fills import told
 
-from desk.research.engine import Plan, play
+from desk.research.engine import Plan, Played, play
 from desk.research.reel import Reel
 from schemas.research import Size, SizeKind
 from schemas.risk import RiskLimits
@@ -48,7 +48,8 @@ def main() -> None:
         settings = raised(Settings(store=Path(store)))
         profile = cProfile.Profile() if "profile" in sys.argv[2:] else None
         played = (_bare if "bare" in sys.argv[2:] else _command)(contest, plan, settings, profile)
-    assert not played.denials, f"the gate denied: {played.denials}"
+    denied = played.denied if isinstance(played, Played) else played.run.denied
+    assert denied == 0, f"the gate denied {denied} intents"
     if profile is not None:
         contest.also(profile=_functions(profile))
     contest.tell(told(played.fills))
