@@ -10,6 +10,7 @@ from desk.research.slate import Slate
 from schemas.research import Size, SizeKind
 from schemas.settings import EntryOrder, SessionSettings
 from strategies.sma_crossover import SmaCrossover
+from tasks.kernel_warmth import warm_up_kernel
 
 TERMS = Terms(
     size=Size(kind=SizeKind.SHARES, amount=Decimal(100)),
@@ -25,6 +26,7 @@ def sma_levels(bars: pl.DataFrame, *, fast: int = 20, slow: int = 50) -> pl.Data
 
 def main() -> None:
     """Play a file and print what came of it."""
+    warm_up_kernel()
     bars = pl.read_parquet(sys.argv[1], columns=["symbol", "ts", "open", "close"])
     slate = Slate(bars)
     summary = Screen(slate, TERMS).play(slate.targets(sma_levels(bars))).summary()

@@ -48,6 +48,7 @@ from tasks.backtest_bars import (
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, terms_of
 from tasks.backtest_remarks import remarks
 from tasks.code_version import code_version
+from tasks.kernel_warmth import warm_up_kernel
 from tasks.settings_hash import settings_hash
 from tasks.store import warehouse_path
 from tasks.strategy_source import make_strategy, read_params
@@ -91,6 +92,8 @@ def run_backtest(
         BadBatch: a file is not of bars.
     """
     started_at, clock = SystemClock().now(), perf_counter()
+    if plan.engine is Engine.SCREEN:
+        warm_up_kernel()
     strategy_of(plan, (ANY_SYMBOL,))  # a mistake in it is told before a year of bars is read
     every, notes = bars_there(plan, settings)
     bars = asked_for(plan, every)

@@ -30,6 +30,7 @@ from schemas.settings import Settings
 from schemas.sweep import Fold, Job, Piece
 from strategies.base import Strategy
 from tasks.backtest_plan import BacktestPlan, said_by, settings_of, targets_by, terms_of
+from tasks.kernel_warmth import warm_up_kernel
 from tasks.strategy_source import read_params, strategy_class, strategy_of
 from tasks.unheard import unheard
 
@@ -56,6 +57,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         """Read the job and map the bars."""
         self.job = Job.model_validate_json((folder / JOB_FILE).read_bytes())
+        if self.job.screens:
+            warm_up_kernel()
         self.bars = pl.read_ipc(folder / BARS_FILE)
         self.plan = PLANS.validate_json(self.job.plan)
         self._settings = Settings.model_validate_json(self.job.settings)

@@ -88,6 +88,7 @@ AMBIENT_LEAVE: dict[str, dict[str, str]] = {
         "threads": "a desk in the same process calls it",
     },
     "desk/simulation/chance.py": {"random": "one seeded generator a name, made of the scenario's seed"},
+    "desk/research/kernel.py": {"threads": "its functions are compiled once, whoever asks first"},
     "desk/exchange/files.py": {"files": "the rim where Parquet bars are read, before a venue opens"},
 }
 _CLOCK_CALLS = {"now", "utcnow", "today"}

@@ -7,12 +7,14 @@ from our_fills import told
 from bench.screen_once import TERMS, sma_levels
 from desk.research.screen import Played, Screen
 from desk.research.slate import Slate
+from tasks.kernel_warmth import warm_up_kernel
 
 
 def main() -> None:
     """Play a file."""
     contest = Contest()
     contest.imported()
+    warm_up_kernel()
     bars = pl.read_parquet(contest.path, columns=["symbol", "ts", "open", "close"])
     slate = Slate(bars)
     contest.loaded()

@@ -18,6 +18,7 @@ which in the inner loop would cost a hundred times the work.
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -444,16 +445,18 @@ _COMPILABLE = (
     "play_together",
 )
 _COMPILED: dict[str, Callable[..., Any]] = {}
+_COMPILING = Lock()  # tasks/kernel_warmth.py comes from another thread
 
 
 def compiled(rule: Rule) -> Rule:
     """Give a function of this module compiled; the first call compiles them all, when each is first used."""
-    if rule.__name__ not in _COMPILED:
-        import numba
+    with _COMPILING:
+        if rule.__name__ not in _COMPILED:
+            import numba
 
-        for name in _COMPILABLE:
-            # Each finds the others by their names here, so compiled they take the places of the plain ones.
-            globals()[name] = _COMPILED[name] = _kept(numba.njit, globals()[name])
+            for name in _COMPILABLE:
+                # Each finds the others by their names here: compiled they take the places of the plain ones.
+                globals()[name] = _COMPILED[name] = _kept(numba.njit, globals()[name])
     return cast(Rule, _COMPILED[rule.__name__])
 
 
