@@ -5,6 +5,8 @@ frame holds, and only where it does not is pandera imported, which takes longer 
 of corporate actions (schemas/actions.py) is small and rare, and always held to its contract.
 """
 
+import math
+
 import pandera.polars as pa
 import polars as pl
 from pandera.errors import SchemaError
@@ -45,7 +47,7 @@ class SignalContract(pa.DataFrameModel):
     symbol: Series[str] = pa.Field(str_length={"min_value": 1})
     ts: Series[pl.Datetime] = pa.Field(dtype_kwargs={"time_unit": "us", "time_zone": "UTC"})
     target: Series[float] = pa.Field(ge=-1, le=1)
-    price: Series[float] = pa.Field(gt=0)
+    price: Series[float] = pa.Field(gt=0, lt=math.inf)  # neither infinite nor NaN, which counts as above all
     reason: Series[str]
 
     class Config:

@@ -25,8 +25,7 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
 
 TARGET_MIN, TARGET_MAX = -1, 1
 
-# `SignalContract` (schemas/contracts.py) by column: what holds, null being a breach, and what is allowed. No
-# less strict, for pandera lets an infinite or missing number pass where a comparison happens to be true.
+# `SignalContract` (schemas/contracts.py) by column: what holds, null being a breach, and what is allowed.
 _LAWS = (
     ("strategy", pl.col("strategy").str.len_bytes() > 0, "a name"),
     ("symbol", pl.col("symbol").str.len_bytes() > 0, "a symbol"),

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaError
 
@@ -215,6 +215,7 @@ SIGNAL_ROWS = st.lists(
 
 
 @settings(max_examples=100, deadline=None)
+@example([("one", "AAA", TEN, 0.0, math.inf, "why")])
 @given(SIGNAL_ROWS)
 def test_quickly_checked_signals_break_no_contract(rows: list[tuple[object, ...]]) -> None:
     """What passes quickly passes pandera; what pandera refuses is refused."""
