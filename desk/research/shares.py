@@ -148,10 +148,8 @@ def _divide(fills: pl.DataFrame, split: Split, divided: Sequence[Divided]) -> pl
     Positions are divided and not quantities: what was flat stays flat, whatever a third of a share is.
     """
     edge, ratio = pl.lit(starts_at(split), UTC_US), float(split.new / split.old)
-    is_earlier = (pl.col("ts") < edge) | (
-        pl.col("client_order_id") == LEFT_OVER
-    )  # what a split before it left
-    before = (pl.col("symbol") == split.symbol) & is_earlier
+    of_a_split_before = pl.col("client_order_id") == LEFT_OVER
+    before = (pl.col("symbol") == split.symbol) & ((pl.col("ts") < edge) | of_a_split_before)
     mine = fills.filter(before)
     sign = pl.when(pl.col("side") == "buy").then(1.0).otherwise(-1.0)
     held = (sign * pl.col("qty").cast(pl.Float64)).cum_sum().over("strategy") * ratio
