@@ -7,7 +7,6 @@ Fees are kept apart and never enter the average price.
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Self
 
 ZERO = Decimal(0)
 
@@ -55,13 +54,10 @@ class Positions(dict[tuple[str, str], Position]):
     They come in by `positions[key] = position` alone.
     """
 
-    held: dict[tuple[str, str], Position]
-
-    def __new__(cls) -> Self:
-        """Start empty; here, so that a copy has it before its positions come in."""
-        made = super().__new__(cls)
-        made.held = {}
-        return made
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.held: dict[tuple[str, str], Position] = {}
 
     def __setitem__(self, key: tuple[str, str], position: Position) -> None:
         super().__setitem__(key, position)
